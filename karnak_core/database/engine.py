@@ -1,0 +1,164 @@
+"""Engines for SQLite and PostgreSQL, and the two ways to use them: read, and write.
+
+SQLite has one writer at a time, and a second one polls for its turn with growing sleeps. Writers of a data directory
+therefore queue at a file lock first, where the kernel hands over at once; SQLite itself then never finds them waiting.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import event
+
+SQLITE_BUSY_SECONDS = 60.0
+
+
+class Database:
+    """One database, used by any number of threads."""
+
+    def __init__(self, engine: sa.Engine, lock_path: Path | None) -> None:
+        self.engine = engine
+        self._thread_lock = threading.Lock()
+        self._lock_path = lock_path
+        self._lock_fd: int | None = None
+        self._lock_pid = 0
+
+    @property
+    def is_sqlite(self) -> bool:
+        """Say whether this is the embedded default."""
+        return self.engine.dialect.name == "sqlite"
+
+    @contextmanager
+    def read(self) -> Iterator[sa.Connection]:
+        """Give a connection for reading one consistent state."""
+        with self.engine.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        """Give a connection in a transaction, committed at the end or rolled back by an exception.
+
+        Parameters
+        ----------
+        durable
+            False: the commit may be lost with the power (never its consistency), which costs no fsync: right for
+            leases, which a crash gives back anyway.
+        """
+        with self._turn(), self.engine.connect() as connection:
+            if self.is_sqlite:
+                # takes effect outside a transaction only; the driver has not begun one yet
+                raw: Any = connection.connection.dbapi_connection
+                raw.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+            connection.execution_options(karnak_writes=True)
+            with connection.begin():
+                if not durable and not self.is_sqlite:
+                    connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+                yield connection
+
+    @contextmanager
+    def _turn(self) -> Iterator[None]:
+        if self._lock_path is None:
+            yield
+            return
+        with self._thread_lock:
+            fd = self._lock_descriptor(self._lock_path)
+            fcntl.flock(fd, fcntl.LOCK_EX)
+            try:
+                yield
+            finally:
+                fcntl.flock(fd, fcntl.LOCK_UN)
+
+    def _lock_descriptor(self, path: Path) -> int:
+        if self._lock_fd is None or self._lock_pid != os.getpid():
+            self._lock_fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock_pid = os.getpid()
+        return self._lock_fd
+
+    def close(self) -> None:
+        """Close every connection."""
+        self.engine.dispose()
+        if self._lock_fd is not None:
+            os.close(self._lock_fd)
+            self._lock_fd = None
+
+
+def open_database(url: str | None, data_directory: Path) -> Database:
+    """Open the database at ``url``, or the embedded one in the data directory, and bring it up to date.
+
+    Raises
+    ------
+    sqlalchemy.exc.SQLAlchemyError
+        The database cannot be reached or is newer than this program.
+    """
+    if url is None or url.startswith("sqlite"):
+        path = data_directory / "karnak.db" if url is None else Path(sa.make_url(url).database or "")
+        database = Database(_sqlite_engine(path), path.with_suffix(".lock"))
+    else:
+        address = sa.make_url(url)
+        if address.drivername in ("postgresql", "postgres"):
+            address = address.set(drivername="postgresql+psycopg")
+        database = Database(sa.create_engine(address, pool_size=10, max_overflow=20, pool_pre_ping=True), None)
+    migrate(database)
+    return database
+
+
+def _sqlite_engine(path: Path) -> sa.Engine:
+    engine = sa.create_engine(
+        sa.URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},
+        pool_size=5,
+        max_overflow=50,
+    )
+
+    @event.listens_for(engine, "connect")
+    def prepare(connection: Any, _record: object) -> None:
+        connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute("PRAGMA synchronous=FULL")
+        connection.execute("PRAGMA foreign_keys=ON")
+        connection.execute("PRAGMA cache_size=-32000")
+        connection.execute("PRAGMA temp_store=MEMORY")
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: sa.Connection) -> None:
+        # a transaction that will write says so at once: one that read first could not be upgraded
+        writes = connection.get_execution_options().get("karnak_writes", False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    return engine
+
+
+def migrate(database: Database) -> None:
+    """Create the tables, or change them to what this version needs."""
+    config = Config()
+    config.set_main_option("script_location", "karnak_core.database:migrations")
+    if database.is_sqlite:
+        with database.engine.connect() as connection:
+            if _revision(connection) == HEAD:
+                return
+    with database.write() as connection:
+        if not database.is_sqlite:
+            # two nodes that start at once
+            connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4815162342)")
+        if _revision(connection) != HEAD:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+
+
+#: the newest revision in ``migrations/versions``; a test compares them
+HEAD = "0001"
+
+
+def _revision(connection: sa.Connection) -> str | None:
+    if not sa.inspect(connection).has_table("alembic_version"):
+        return None
+    revision: str | None = connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar()
+    return revision

@@ -1,0 +1,162 @@
+"""Every table of Karnak. Times are integers, milliseconds since 1970-01-01 UTC.
+
+Queries that run for every instance touch only indexes whose size follows the open work: finished deliveries may be
+half a million and cost nothing.
+"""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+metadata = sa.MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+#: SQLite gives row ids only to columns declared INTEGER
+Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+
+OPEN = "state IN ('pending', 'leased', 'failed')"
+
+instance = sa.Table(
+    "instance",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("forward_node", sa.String(16), nullable=False),
+    sa.Column("calling_ae_title", sa.String(16), nullable=False),
+    sa.Column("peer_host", sa.String(255), nullable=False),
+    sa.Column("received_at", sa.BigInteger, nullable=False),
+    sa.Column("sop_class_uid", sa.String(64), nullable=False),
+    sa.Column("sop_instance_uid", sa.String(64), nullable=False),
+    sa.Column("study_instance_uid", sa.String(64), nullable=False),
+    sa.Column("series_instance_uid", sa.String(64), nullable=False),
+    sa.Column("transfer_syntax_uid", sa.String(64), nullable=False),
+    # relative to the spool; null: the file was removed, nothing is open any more
+    sa.Column("path", sa.String(255), nullable=True),
+    sa.Column("dataset_offset", sa.Integer, nullable=False),
+    sa.Column("size", sa.BigInteger, nullable=False),
+    sa.Column("facts", sa.JSON, nullable=False),
+    sa.Index(None, "study_instance_uid"),
+    sa.Index(None, "series_instance_uid"),
+    sa.Index(None, "sop_instance_uid"),
+    sa.Index(
+        "ix_instance_with_file",
+        "path",
+        sqlite_where=sa.text("path IS NOT NULL"),
+        postgresql_where=sa.text("path IS NOT NULL"),
+    ),
+)
+
+delivery = sa.Table(
+    "delivery",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("instance_id", Id, sa.ForeignKey("instance.id"), nullable=False),
+    sa.Column("forward_node", sa.String(16), nullable=False),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", sa.BigInteger, nullable=False),
+    # the process that has it, while leased
+    sa.Column("lease_owner", sa.String(32), nullable=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger, nullable=True),
+    sa.Column("sent_study_instance_uid", sa.String(64), nullable=True),
+    sa.Column("sent_series_instance_uid", sa.String(64), nullable=True),
+    sa.Column("sent_sop_instance_uid", sa.String(64), nullable=True),
+    # who retried or discarded it last, and when
+    sa.Column("decided_by", sa.String(128), nullable=True),
+    sa.Column("decided_at", sa.BigInteger, nullable=True),
+    sa.Index(None, "instance_id"),
+    sa.Index(
+        "ix_delivery_open",
+        "forward_node",
+        "destination",
+        "state",
+        "not_before",
+        sqlite_where=sa.text(OPEN),
+        postgresql_where=sa.text(OPEN),
+    ),
+    sa.Index(
+        "ix_delivery_leased",
+        "lease_owner",
+        sqlite_where=sa.text("lease_owner IS NOT NULL"),
+        postgresql_where=sa.text("lease_owner IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_delivery_finished",
+        "finished_at",
+        sqlite_where=sa.text("finished_at IS NOT NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL"),
+    ),
+)
+
+#: running totals, so that no count has to visit finished rows
+tally = sa.Table(
+    "tally",
+    metadata,
+    sa.Column("forward_node", sa.String(16), primary_key=True),
+    # empty: of the node itself
+    sa.Column("destination", sa.String(64), primary_key=True),
+    # received, refused, sent, duplicate, excluded, discarded, retained (finished rows in the table)
+    sa.Column("name", sa.String(16), primary_key=True),
+    sa.Column("count", sa.BigInteger, nullable=False),
+)
+
+destination_health = sa.Table(
+    "destination_health",
+    metadata,
+    sa.Column("forward_node", sa.String(16), primary_key=True),
+    sa.Column("destination", sa.String(64), primary_key=True),
+    sa.Column("health", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("since", sa.BigInteger, nullable=False),
+    # transport failures in a row
+    sa.Column("failures", sa.Integer, nullable=False),
+    # when one delivery may go out to see whether it is back
+    sa.Column("next_probe_at", sa.BigInteger, nullable=False),
+)
+
+#: processes that hold leases; one that has not been seen for a while has lost them
+process = sa.Table(
+    "process",
+    metadata,
+    sa.Column("owner", sa.String(32), primary_key=True),
+    # the data directory's identity: who starts there knows that all earlier processes of it are gone
+    sa.Column("node", sa.String(32), nullable=False),
+    sa.Column("role", sa.String(16), nullable=False),
+    sa.Column("pid", sa.Integer, nullable=False),
+    sa.Column("seen_at", sa.BigInteger, nullable=False),
+)
+
+refusal = sa.Table(
+    "refusal",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("called_ae_title", sa.String(16), nullable=False),
+    sa.Column("calling_ae_title", sa.String(16), nullable=False),
+    sa.Column("peer_host", sa.String(255), nullable=False),
+    sa.Column("reason", sa.String(255), nullable=False),
+    sa.Column("count", sa.BigInteger, nullable=False),
+    sa.Column("first_at", sa.BigInteger, nullable=False),
+    sa.Column("last_at", sa.BigInteger, nullable=False),
+    sa.UniqueConstraint("called_ae_title", "calling_ae_title", "peer_host", "reason"),
+)
+
+config_version = sa.Table(
+    "config_version",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("author", sa.String(128), nullable=False),
+    sa.Column("comment", sa.String(255), nullable=False),
+    # the whole configuration; secrets in it are encrypted
+    sa.Column("document", sa.JSON, nullable=False),
+    # what this version changed, one line each, for people
+    sa.Column("changes", sa.JSON, nullable=False),
+)

@@ -1,0 +1,90 @@
+"""The exceptions of Karnak.
+
+KarnakError
+├── ConfigurationError   what was written is wrong: all problems at once
+├── PluginError          a plugin cannot be used
+├── StorageFull          below the reserve, or the disk is full: nothing was kept
+├── NotFound             what was asked for does not exist
+└── DeliveryError        why a delivery did not end as sent
+    ├── Retryable        later, by itself
+    │   └── Unreachable  the peer could not be reached, or the connection broke: counts for the breaker
+    ├── Permanent        this instance will not be accepted as it is
+    ├── Misconfigured    no instance will be accepted until somebody changes something: holds the destination
+    └── Excluded         a rule says that the instance does not go there
+
+Messages say where, what is wrong with the value, and what is allowed; they never hold a value from a data set.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+class KarnakError(Exception):
+    """Something in Karnak went wrong."""
+
+
+class PluginError(KarnakError):
+    """A plugin cannot be used."""
+
+
+class StorageFull(KarnakError):
+    """There is no room for another instance."""
+
+
+class NotFound(KarnakError):
+    """What was asked for does not exist."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConfigProblem:
+    """One thing that is wrong in a configuration."""
+
+    #: where, e.g. ``forward_nodes[0].destinations[1].port``; empty: the whole file
+    place: str
+    #: what is wrong and what is allowed, e.g. ``70000 is not 1 to 65535``
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}" if self.place else self.message
+
+
+class ConfigurationError(KarnakError):
+    """What was written is wrong; ``problems`` holds every problem found."""
+
+    def __init__(self, problems: Sequence[ConfigProblem]) -> None:
+        self.problems = tuple(problems)
+        super().__init__("\n".join(str(problem) for problem in self.problems))
+
+
+class DeliveryError(KarnakError):
+    """A delivery did not end as sent; ``reason`` is stored, shown and mailed."""
+
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        super().__init__(reason)
+
+
+class Retryable(DeliveryError):
+    """It may work later; ``retry_after`` : float | None — seconds that the peer asked us to wait."""
+
+    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after
+
+
+class Unreachable(Retryable):
+    """The peer could not be reached, or the connection broke while it was used."""
+
+
+class Permanent(DeliveryError):
+    """The peer will not take this instance as it is: kept for a person to decide."""
+
+
+class Misconfigured(DeliveryError):
+    """Credentials, AE title or TLS are refused: holds the destination, costs no instance an attempt."""
+
+
+class Excluded(DeliveryError):
+    """A rule keeps the instance from this destination; ``reason`` names the rule."""

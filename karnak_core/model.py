@@ -1,0 +1,234 @@
+"""The values that flow through Karnak, and the protocols of the parts that plugins open.
+
+Times are integers, milliseconds since 1970-01-01 UTC, as they are in the ledger.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
+
+if TYPE_CHECKING:
+    from threading import Event
+
+    from karnak_core.errors import DeliveryError
+
+
+def now_ms() -> int:
+    """Return the current time in milliseconds since 1970-01-01 UTC."""
+    return time.time_ns() // 1_000_000
+
+
+class State(StrEnum):
+    """Where a delivery stands."""
+
+    #: waits for its time and a worker
+    PENDING = "pending"
+    #: a worker has it
+    LEASED = "leased"
+    #: the destination said that it has it
+    SENT = "sent"
+    #: the destination had it already
+    DUPLICATE = "duplicate"
+    #: a rule kept it back
+    EXCLUDED = "excluded"
+    #: kept, with its file, until a person retries or discards it
+    FAILED = "failed"
+    #: a person gave it up
+    DISCARDED = "discarded"
+
+
+#: states that keep the instance's file
+OPEN_STATES = (State.PENDING, State.LEASED, State.FAILED)
+#: states in which nothing more will happen, by themselves or by a person
+FINAL_STATES = (State.SENT, State.DUPLICATE, State.EXCLUDED, State.DISCARDED)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Header:
+    """What is read from an instance's data set when it arrives; absent elements are empty."""
+
+    sop_class_uid: str = ""
+    sop_instance_uid: str = ""
+    study_instance_uid: str = ""
+    series_instance_uid: str = ""
+    #: further elements for monitoring and mail, by keyword: Modality, PatientID, StudyDescription …
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Instance:
+    """One SOP instance in the spool."""
+
+    id: int
+    #: the called AE title it came in by
+    forward_node: str
+    calling_ae_title: str
+    peer_host: str
+    received_at: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+    #: a Part 10 file; the data set starts at ``dataset_offset``
+    path: Path
+    #: bytes of preamble and file meta information before the data set
+    dataset_offset: int
+    #: bytes of the whole file
+    size: int
+    facts: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One instance on its way to one destination."""
+
+    id: int
+    destination: str
+    instance: Instance
+    attempts: int
+    created_at: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outgoing:
+    """What a destination is asked to send: a Part 10 file and the UIDs it goes out with."""
+
+    path: Path
+    dataset_offset: int
+    size: int
+    sop_class_uid: str
+    sop_instance_uid: str
+    study_instance_uid: str
+    series_instance_uid: str
+    transfer_syntax_uid: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sent:
+    """The destination has the instance."""
+
+    #: what the peer remarked, e.g. ``0xB000 coercion of data elements``; empty: nothing
+    warning: str = ""
+    #: true: it had it before
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How one attempt of a delivery ended; stored in one place, the ledger."""
+
+    state: State
+    reason: str = ""
+    #: for PENDING: milliseconds since 1970; earliest next attempt
+    not_before: int = 0
+    #: true: this was an attempt; false: nobody tried (destination held, or shut down)
+    counts: bool = True
+    #: what went out, for SENT and DUPLICATE
+    outgoing: Outgoing | None = None
+
+
+class Health(StrEnum):
+    """How a destination is."""
+
+    OK = "ok"
+    #: does not answer; probed from time to time
+    UNREACHABLE = "unreachable"
+    #: refuses us: credentials, AE title, TLS
+    HELD = "held"
+    PAUSED = "paused"
+    DISABLED = "disabled"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exclusion:
+    """Why a plugin keeps an instance from a destination."""
+
+    rule: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Refusal:
+    """Why a plugin refuses an association."""
+
+    reason: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caller:
+    """Who asks for an association."""
+
+    called_ae_title: str
+    calling_ae_title: str
+    host: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class OpenContext:
+    """What core tells a part when it opens it."""
+
+    #: the forward node's AE title
+    forward_node: str
+    #: the destination's name
+    destination: str
+    #: where relative paths of the configuration start
+    data_directory: Path
+    #: AE title -> (hostname, port), from ``application_entities``
+    application_entities: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+
+
+class Destination(Protocol):
+    """Where instances go. Opened once for each worker thread and used by that thread only."""
+
+    def transfer_syntaxes(self, outgoing: Outgoing) -> Sequence[str]:
+        """Return the transfer syntax UIDs known to be taken for this SOP class; empty: not known."""
+        ...
+
+    def send(self, outgoing: Outgoing) -> Sent:
+        """Send one instance and wait until the peer says that it has it.
+
+        Raises
+        ------
+        DeliveryError
+            Retryable, Unreachable, Permanent, Misconfigured or Excluded, with the peer's words.
+        """
+        ...
+
+    def probe(self) -> str:
+        """Find out whether the destination would take instances; return what was seen, in words.
+
+        Raises
+        ------
+        DeliveryError
+            It would not; with the reason.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections and files. Called when idle, too: a later ``send`` opens them again."""
+        ...
+
+
+@runtime_checkable
+class BatchDestination(Protocol):
+    """A destination that does better when it sees several instances at once."""
+
+    def send_batch(self, batch: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Sent | DeliveryError]]:
+        """Send in any order; yield each instance's answer as soon as it is known.
+
+        What is not yielded was not tried: it waits for another attempt and none is counted.
+        """
+        ...
+
+
+class Service(Protocol):
+    """Runs as long as the gateway does."""
+
+    def run(self, stop: Event) -> None:
+        """Work until ``stop`` is set."""
+        ...

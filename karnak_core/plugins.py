@@ -1,0 +1,187 @@
+"""Find the installed plugins, refuse what cannot be used, and list what they offer."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
+from importlib.metadata import EntryPoint, entry_points
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from karnak_core import hookspecs
+from karnak_core.errors import PluginError
+from karnak_core.kinds import Kind, by_name
+
+if TYPE_CHECKING:
+    from karnak_core.model import Destination, Service
+
+GROUP = "karnak.plugins"
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PluginInfo:
+    """What ``karnak plugins`` shows about one plugin."""
+
+    name: str
+    distribution: str
+    version: str
+    disabled: bool
+    hooks: tuple[str, ...]
+    kinds: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Plugins:
+    """The plugins in use."""
+
+    manager: pluggy.PluginManager
+    entries: tuple[EntryPoint, ...]
+    disabled: frozenset[str]
+    destinations: Mapping[str, Kind[Any, Destination]] = field(default_factory=dict)
+    services: Mapping[str, Kind[Any, Service]] = field(default_factory=dict)
+
+    @property
+    def hook(self) -> Any:
+        """The hooks, for decisions: the caller handles exceptions."""
+        return self.manager.hook
+
+    def has(self, hook: str) -> bool:
+        """Say whether any plugin implements this hook."""
+        return bool(getattr(self.manager.hook, hook).get_hookimpls())
+
+    def each(self, hook: str, **arguments: object) -> None:
+        """Call an observation hook plugin by plugin; a failure is logged and the others go on."""
+        for entry in self.entries:
+            try:
+                _call_alone(self.manager, entry.name, hook, **arguments)
+            except Exception:
+                logger.exception("plugin %s failed in %s", entry.name, hook)
+
+    def infos(self) -> list[PluginInfo]:
+        """Describe every installed plugin, disabled ones too, in name order."""
+        return [self._info(entry) for entry in self.entries]
+
+    def _info(self, entry: EntryPoint) -> PluginInfo:
+        plugin = self.manager.get_plugin(entry.name)
+        callers = (self.manager.get_hookcallers(plugin) or []) if plugin is not None else []
+        return PluginInfo(
+            name=entry.name,
+            distribution=entry.dist.name if entry.dist else "?",
+            version=entry.dist.version if entry.dist else "?",
+            disabled=entry.name in self.disabled,
+            hooks=tuple(sorted(caller.name for caller in callers)),
+            kinds=tuple(
+                f"{what}:{kind.name}"
+                for what, hook in (
+                    ("destination", "karnak_register_destinations"),
+                    ("service", "karnak_register_services"),
+                )
+                for kind in _offered_by(self.manager, entry.name, hook)
+            ),
+        )
+
+
+def load(disabled: Collection[str] = (), *, entries: Iterable[EntryPoint] | None = None) -> Plugins:
+    """Load every installed plugin that is not disabled.
+
+    Parameters
+    ----------
+    disabled
+        Plugin names of the configuration's ``plugins.disabled``.
+    entries
+        Entry points to use instead of the installed ones, for tests.
+
+    Raises
+    ------
+    PluginError
+        A name stands twice or is not installed, or a plugin cannot be imported, has an unknown hook or wrong
+        arguments, or offers a type that another one offers. The message names plugin and distribution.
+    """
+    found = sorted(entry_points(group=GROUP) if entries is None else entries, key=lambda entry: entry.name)
+    _refuse_duplicates(found)
+    unknown = sorted(set(disabled) - {entry.name for entry in found})
+    if unknown:
+        known = ", ".join(entry.name for entry in found)
+        raise PluginError(f"plugins.disabled: {', '.join(unknown)}: not installed; installed: {known}")
+
+    manager = pluggy.PluginManager("karnak")
+    manager.add_hookspecs(hookspecs)
+    for entry in found:
+        if entry.name in disabled:
+            continue
+        with _blame(entry):
+            manager.register(entry.load(), name=entry.name)
+            _refuse_unknown_hooks(manager, entry.name)
+            manager.check_pending()
+    return Plugins(
+        manager=manager,
+        entries=tuple(found),
+        disabled=frozenset(disabled),
+        destinations=by_name(_offers(manager, found, "karnak_register_destinations")),
+        services=by_name(_offers(manager, found, "karnak_register_services")),
+    )
+
+
+def _offers(
+    manager: pluggy.PluginManager, entries: Iterable[EntryPoint], hook: str
+) -> Iterator[tuple[str, Kind[Any, Any]]]:
+    for entry in entries:
+        with _blame(entry):
+            for kind in _offered_by(manager, entry.name, hook):
+                yield entry.name, kind
+
+
+def _offered_by(manager: pluggy.PluginManager, name: str, hook: str) -> list[Kind[Any, Any]]:
+    return [kind for kinds in _call_alone(manager, name, hook) for kind in kinds]
+
+
+def _call_alone(manager: pluggy.PluginManager, name: str, hook: str, **arguments: object) -> list[Any]:
+    """Call one plugin's implementation of a hook; empty when it has none or is disabled."""
+    plugin = manager.get_plugin(name)
+    if plugin is None:
+        return []
+    others = [other for _, other in manager.list_name_plugin() if other is not None and other is not plugin]
+    answers: list[Any] = manager.subset_hook_caller(hook, remove_plugins=others)(**arguments)
+    return answers
+
+
+def _refuse_duplicates(entries: list[EntryPoint]) -> None:
+    for one, other in zip(entries, entries[1:], strict=False):
+        if one.name == other.name:
+            owners = " and ".join(_distribution(entry) for entry in (one, other))
+            raise PluginError(f"plugin {one.name!r} is installed twice, by {owners}; remove one")
+
+
+def _refuse_unknown_hooks(manager: pluggy.PluginManager, name: str) -> None:
+    """Refuse functions called ``karnak_…`` that no hook specification knows: a typo would be silence."""
+    plugin = manager.get_plugin(name)
+    known = {hook for hook in dir(hookspecs) if hook.startswith("karnak_")}
+    unknown = sorted(attribute for attribute in dir(plugin) if attribute.startswith("karnak_") and attribute not in known)
+    unknown = [attribute for attribute in unknown if callable(getattr(plugin, attribute))]
+    if unknown:
+        raise PluginError(f"unknown hook {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+
+
+def _distribution(entry: EntryPoint) -> str:
+    return f"{entry.dist.name} {entry.dist.version}" if entry.dist else entry.value
+
+
+class _blame:
+    """Turn whatever a plugin raises while it is loaded into an error that names it."""
+
+    def __init__(self, entry: EntryPoint) -> None:
+        self._entry = entry
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
+        if isinstance(error, Exception):
+            raise PluginError(
+                f"plugin {self._entry.name!r} from {_distribution(self._entry)} cannot be used: "
+                f"{type(error).__name__}: {error}"
+            ) from error
