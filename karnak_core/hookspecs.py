@@ -108,9 +108,7 @@ def karnak_refuse_association(request: Caller) -> Refusal | None:
 
 
 @hookspec(firstresult=True)
-def karnak_exclude_instance(
-    instance: Instance, header: Dataset, destination: str
-) -> Exclusion | None:
+def karnak_exclude_instance(instance: Instance, header: Dataset, destination: str) -> Exclusion | None:
     """Keep an instance from a destination.
 
     Called in a delivery worker, after the destination's own filters let the instance through and before anything is

@@ -93,6 +93,8 @@ class Delivery:
     instance: Instance
     attempts: int
     created_at: int
+    #: when it was received, or a person last asked for it again: ``retry_for`` counts from here
+    since: int
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,6 +6,7 @@ import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import pluggy
@@ -150,7 +151,7 @@ def _call_alone(manager: pluggy.PluginManager, name: str, hook: str, **arguments
 
 
 def _refuse_duplicates(entries: list[EntryPoint]) -> None:
-    for one, other in zip(entries, entries[1:], strict=False):
+    for one, other in pairwise(entries):
         if one.name == other.name:
             owners = " and ".join(_distribution(entry) for entry in (one, other))
             raise PluginError(f"plugin {one.name!r} is installed twice, by {owners}; remove one")
@@ -160,7 +161,9 @@ def _refuse_unknown_hooks(manager: pluggy.PluginManager, name: str) -> None:
     """Refuse functions called ``karnak_…`` that no hook specification knows: a typo would be silence."""
     plugin = manager.get_plugin(name)
     known = {hook for hook in dir(hookspecs) if hook.startswith("karnak_")}
-    unknown = sorted(attribute for attribute in dir(plugin) if attribute.startswith("karnak_") and attribute not in known)
+    unknown = sorted(
+        attribute for attribute in dir(plugin) if attribute.startswith("karnak_") and attribute not in known
+    )
     unknown = [attribute for attribute in unknown if callable(getattr(plugin, attribute))]
     if unknown:
         raise PluginError(f"unknown hook {', '.join(unknown)}; known: {', '.join(sorted(known))}")

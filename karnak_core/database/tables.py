@@ -20,8 +20,6 @@ metadata = sa.MetaData(
 #: SQLite gives row ids only to columns declared INTEGER
 Id = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
-OPEN = "state IN ('pending', 'leased', 'failed')"
-
 instance = sa.Table(
     "instance",
     metadata,
@@ -61,7 +59,8 @@ delivery = sa.Table(
     sa.Column("state", sa.String(16), nullable=False),
     sa.Column("reason", sa.Text, nullable=False, server_default=""),
     sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
-    sa.Column("not_before", sa.BigInteger, nullable=False),
+    # earliest next attempt; null: final, so that the index over it holds open deliveries only
+    sa.Column("not_before", sa.BigInteger, nullable=True),
     # the process that has it, while leased
     sa.Column("lease_owner", sa.String(32), nullable=True),
     sa.Column("created_at", sa.BigInteger, nullable=False),
@@ -79,8 +78,9 @@ delivery = sa.Table(
         "destination",
         "state",
         "not_before",
-        sqlite_where=sa.text(OPEN),
-        postgresql_where=sa.text(OPEN),
+        "created_at",
+        sqlite_where=sa.text("not_before IS NOT NULL"),
+        postgresql_where=sa.text("not_before IS NOT NULL"),
     ),
     sa.Index(
         "ix_delivery_leased",
@@ -103,7 +103,7 @@ tally = sa.Table(
     sa.Column("forward_node", sa.String(16), primary_key=True),
     # empty: of the node itself
     sa.Column("destination", sa.String(64), primary_key=True),
-    # received, refused, sent, duplicate, excluded, discarded, retained (finished rows in the table)
+    # received, refused, sent, duplicate, excluded, discarded
     sa.Column("name", sa.String(16), primary_key=True),
     sa.Column("count", sa.BigInteger, nullable=False),
 )

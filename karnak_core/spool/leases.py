@@ -1,0 +1,222 @@
+"""Claim deliveries, settle how they ended, and give back what a dead process had."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import Any
+
+import sqlalchemy as sa
+
+from karnak_core.database.tables import delivery, instance, process
+from karnak_core.model import Delivery, Instance, Outcome, State, now_ms
+from karnak_core.spool import tallies
+from karnak_core.spool.files import SpoolFolder
+
+
+def next_due(connection: sa.Connection, forward_node: str, destination: str) -> int | None:
+    """Return when the next pending delivery of a destination is due, in ms; None: there is none."""
+    return connection.execute(
+        sa.select(delivery.c.not_before)
+        .where(_pending(forward_node, destination))
+        .order_by(delivery.c.not_before)
+        .limit(1)
+    ).scalar()
+
+
+def claim(
+    connection: sa.Connection,
+    folder: SpoolFolder,
+    forward_node: str,
+    destination: str,
+    owner: str,
+    limit: int,
+) -> list[Delivery]:
+    """Lease up to ``limit`` deliveries that are due, those due longest first."""
+    rows = connection.execute(
+        _CLAIM,
+        {"node": forward_node, "destination": destination, "now": now_ms(), "limit": limit},
+    ).all()
+    if rows:
+        connection.execute(
+            sa.update(delivery)
+            .where(delivery.c.id.in_([row.delivery_id for row in rows]))
+            .values(state=State.LEASED, lease_owner=owner)
+        )
+    return [_delivery(row, folder) for row in rows]
+
+
+def settle(connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[str]:
+    """Store how leased deliveries ended; return the spool files that nothing needs any more.
+
+    A lease that this owner has lost meanwhile is left as it is. The files may be removed once the transaction is
+    durable, not before.
+    """
+    instances = sorted({item.instance.id for item, _ in outcomes})
+    # two destinations of one instance may settle at once: the second must see the first, or no one removes the file
+    connection.execute(
+        sa.select(instance.c.id).where(instance.c.id.in_(instances)).order_by(instance.c.id).with_for_update()
+    ).all()
+    held = set(
+        connection.execute(
+            sa.select(delivery.c.id).where(
+                delivery.c.id.in_([item.id for item, _ in outcomes]), delivery.c.lease_owner == owner
+            )
+        ).scalars()
+    )
+    settled = [(item, outcome) for item, outcome in outcomes if item.id in held]
+    if settled:
+        now = now_ms()
+        connection.execute(_SETTLE, [_settled_row(item, outcome, now) for item, outcome in settled])
+    counts = Counter(
+        (item.instance.forward_node, item.destination, outcome.state.value)
+        for item, outcome in settled
+        if outcome.state in _TALLIED
+    )
+    tallies.add(connection, counts)
+    final = [item.instance.id for item, outcome in settled if outcome.state in _TALLIED]
+    return forget_files(connection, final)
+
+
+def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
+    """Take the file from those of these instances of which no delivery is open; return the paths."""
+    if not instances:
+        return []
+    rows = connection.execute(
+        sa.select(instance.c.id, instance.c.path).where(
+            instance.c.id.in_(instances), instance.c.path.is_not(None), ~_has_open_delivery()
+        )
+    ).all()
+    if rows:
+        connection.execute(sa.update(instance).where(instance.c.id.in_([row.id for row in rows])).values(path=None))
+    return [row.path for row in rows]
+
+
+def release(connection: sa.Connection, owners: Sequence[str]) -> int:
+    """Make what these owners had leased pending again, at once; return how many deliveries."""
+    if not owners:
+        return 0
+    released = connection.execute(
+        sa.update(delivery).where(delivery.c.lease_owner.in_(owners)).values(state=State.PENDING, lease_owner=None)
+    )
+    connection.execute(sa.delete(process).where(process.c.owner.in_(owners)))
+    return released.rowcount
+
+
+def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, str]]) -> int:
+    """Fail, and keep, what is pending for destinations that the configuration no longer has."""
+    known = set(destinations)
+    open_ones = connection.execute(
+        sa.select(delivery.c.forward_node, delivery.c.destination)
+        .where(delivery.c.not_before.is_not(None), delivery.c.state == State.PENDING)
+        .distinct()
+    ).all()
+    failed = 0
+    for node, destination in open_ones:
+        if (node, destination) not in known:
+            failed += connection.execute(
+                sa.update(delivery)
+                .where(_pending(node, destination))
+                .values(
+                    state=State.FAILED,
+                    reason="the destination was removed from the configuration",
+                    finished_at=now_ms(),
+                )
+            ).rowcount
+    return failed
+
+
+_TALLIED = (State.SENT, State.DUPLICATE, State.EXCLUDED)
+
+
+def _pending(forward_node: str, destination: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        delivery.c.forward_node == forward_node,
+        delivery.c.destination == destination,
+        delivery.c.state == State.PENDING,
+        delivery.c.not_before.is_not(None),
+    )
+
+
+def _has_open_delivery() -> sa.ColumnElement[bool]:
+    return sa.exists().where(delivery.c.instance_id == instance.c.id, delivery.c.not_before.is_not(None))
+
+
+_CLAIM = (
+    sa.select(
+        delivery.c.id.label("delivery_id"),
+        delivery.c.destination,
+        delivery.c.attempts,
+        delivery.c.created_at,
+        delivery.c.decided_at,
+        instance,
+    )
+    .join(instance, instance.c.id == delivery.c.instance_id)
+    .where(
+        delivery.c.forward_node == sa.bindparam("node"),
+        delivery.c.destination == sa.bindparam("destination"),
+        delivery.c.state == State.PENDING.value,
+        delivery.c.not_before <= sa.bindparam("now"),
+    )
+    .order_by(delivery.c.not_before)
+    .limit(sa.bindparam("limit", type_=sa.Integer))
+    .with_for_update(skip_locked=True, of=delivery)
+)
+
+_SETTLE = (
+    sa.update(delivery)
+    .where(delivery.c.id == sa.bindparam("delivery_id"))
+    .values(
+        state=sa.bindparam("new_state"),
+        reason=sa.bindparam("new_reason"),
+        attempts=delivery.c.attempts + sa.bindparam("attempted", type_=sa.Integer),
+        not_before=sa.bindparam("new_not_before"),
+        lease_owner=None,
+        finished_at=sa.bindparam("ended_at"),
+        sent_study_instance_uid=sa.bindparam("study"),
+        sent_series_instance_uid=sa.bindparam("series"),
+        sent_sop_instance_uid=sa.bindparam("sop"),
+    )
+)
+
+
+def _settled_row(item: Delivery, outcome: Outcome, now: int) -> dict[str, Any]:
+    final = outcome.state in _TALLIED
+    outgoing = outcome.outgoing
+    return {
+        "delivery_id": item.id,
+        "new_state": outcome.state,
+        "new_reason": outcome.reason,
+        "attempted": int(outcome.counts),
+        "new_not_before": None if final else (outcome.not_before or now),
+        "ended_at": None if outcome.state is State.PENDING else now,
+        "study": outgoing.study_instance_uid if outgoing else None,
+        "series": outgoing.series_instance_uid if outgoing else None,
+        "sop": outgoing.sop_instance_uid if outgoing else None,
+    }
+
+
+def _delivery(row: Any, folder: SpoolFolder) -> Delivery:
+    return Delivery(
+        id=row.delivery_id,
+        destination=row.destination,
+        attempts=row.attempts,
+        created_at=row.created_at,
+        since=max(row.created_at, row.decided_at or 0),
+        instance=Instance(
+            id=row.id,
+            forward_node=row.forward_node,
+            calling_ae_title=row.calling_ae_title,
+            peer_host=row.peer_host,
+            received_at=row.received_at,
+            sop_class_uid=row.sop_class_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            study_instance_uid=row.study_instance_uid,
+            series_instance_uid=row.series_instance_uid,
+            transfer_syntax_uid=row.transfer_syntax_uid,
+            path=folder.path(row.path or "missing"),
+            dataset_offset=row.dataset_offset,
+            size=row.size,
+            facts=row.facts,
+        ),
+    )

@@ -1,0 +1,71 @@
+"""Forget finished deliveries after their time, and files that nothing names."""
+
+from __future__ import annotations
+
+import sqlalchemy as sa
+
+from karnak_core.database import Database
+from karnak_core.database.tables import delivery, instance
+from karnak_core.model import now_ms
+from karnak_core.spool.files import SpoolFolder
+
+DAY_MS = 24 * 3600 * 1000
+#: rows removed in one transaction, so that nobody waits long
+CHUNK = 1000
+
+
+def forget_finished(database: Database, *, days: float, at_most: int) -> int:
+    """Remove final deliveries older than ``days``, and the oldest beyond ``at_most``; return how many."""
+    forgotten = 0
+    while True:
+        with database.write() as connection:
+            cutoff = max(now_ms() - int(days * DAY_MS), _finished_at_of_rank(connection, at_most))
+            removed = _forget_chunk(connection, cutoff)
+        forgotten += removed
+        if removed < CHUNK:
+            return forgotten
+
+
+def sweep_files(database: Database, folder: SpoolFolder) -> int:
+    """Remove files that crashed writers left and the ledger does not name; return how many."""
+    # writers found dead afterwards have committed all that they ever will
+    dead = folder.dead_writers()
+    with database.read() as connection:
+        named = set(connection.execute(sa.select(instance.c.path).where(instance.c.path.is_not(None))).scalars())
+    return folder.sweep(named, dead)
+
+
+def _finished_at_of_rank(connection: sa.Connection, rank: int) -> int:
+    """Return when the delivery after the newest ``rank`` finished ones finished, plus one; 0: there are fewer."""
+    finished = connection.execute(
+        sa.select(delivery.c.finished_at)
+        .where(delivery.c.finished_at.is_not(None))
+        .order_by(delivery.c.finished_at.desc())
+        .limit(1)
+        .offset(rank)
+    ).scalar()
+    return 0 if finished is None else finished + 1
+
+
+def _forget_chunk(connection: sa.Connection, cutoff: int) -> int:
+    rows = connection.execute(
+        sa.select(delivery.c.id, delivery.c.instance_id)
+        .where(
+            delivery.c.finished_at.is_not(None),
+            delivery.c.finished_at < cutoff,
+            delivery.c.not_before.is_(None),
+        )
+        .order_by(delivery.c.finished_at)
+        .limit(CHUNK)
+    ).all()
+    if not rows:
+        return 0
+    connection.execute(sa.delete(delivery).where(delivery.c.id.in_([row.id for row in rows])))
+    connection.execute(
+        sa.delete(instance).where(
+            instance.c.id.in_(sorted({row.instance_id for row in rows})),
+            instance.c.path.is_(None),
+            ~sa.exists().where(delivery.c.instance_id == instance.c.id),
+        )
+    )
+    return len(rows)

@@ -1,0 +1,194 @@
+"""What people and programs see of the ledger: deliveries by filter, and the numbers of ``status``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+
+from karnak_core.database.tables import delivery, destination_health, instance
+from karnak_core.model import Health, State, now_ms
+from karnak_core.spool import tallies
+
+S = TypeVar("S", bound=sa.Select[Any])
+
+
+@dataclass(frozen=True, kw_only=True)
+class Filter:
+    """Which deliveries; what is None or empty does not narrow."""
+
+    ids: Sequence[int] = ()
+    forward_node: str | None = None
+    destination: str | None = None
+    states: Sequence[State] = ()
+    #: original or sent
+    study_instance_uid: str | None = None
+    series_instance_uid: str | None = None
+    sop_instance_uid: str | None = None
+    #: ms; received at or after, and before
+    since: int | None = None
+    until: int | None = None
+
+
+def matching(statement: S, chosen: Filter) -> S:
+    """Narrow a selection of deliveries joined with their instances."""
+    statement = statement.join_from(delivery, instance, instance.c.id == delivery.c.instance_id)
+    if chosen.ids:
+        statement = statement.where(delivery.c.id.in_(chosen.ids))
+    if chosen.forward_node is not None:
+        statement = statement.where(delivery.c.forward_node == chosen.forward_node)
+    if chosen.destination is not None:
+        statement = statement.where(delivery.c.destination == chosen.destination)
+    if chosen.states:
+        statement = statement.where(delivery.c.state.in_(chosen.states))
+        if not set(chosen.states) & {State.SENT, State.DUPLICATE, State.EXCLUDED, State.DISCARDED}:
+            # lets the index of open deliveries serve
+            statement = statement.where(delivery.c.not_before.is_not(None))
+    for value, original, sent in (
+        (chosen.study_instance_uid, instance.c.study_instance_uid, delivery.c.sent_study_instance_uid),
+        (chosen.series_instance_uid, instance.c.series_instance_uid, delivery.c.sent_series_instance_uid),
+        (chosen.sop_instance_uid, instance.c.sop_instance_uid, delivery.c.sent_sop_instance_uid),
+    ):
+        if value is not None:
+            statement = statement.where(sa.or_(original == value, sent == value))
+    if chosen.since is not None:
+        statement = statement.where(delivery.c.created_at >= chosen.since)
+    if chosen.until is not None:
+        statement = statement.where(delivery.c.created_at < chosen.until)
+    return statement
+
+
+#: names of what ``deliveries list --json`` and the CSV give, in order
+FIELDS = (
+    "id",
+    "forward_node",
+    "destination",
+    "state",
+    "reason",
+    "attempts",
+    "not_before",
+    "study_instance_uid",
+    "series_instance_uid",
+    "sop_instance_uid",
+    "sent_study_instance_uid",
+    "sent_series_instance_uid",
+    "sent_sop_instance_uid",
+    "received_at",
+    "finished_at",
+    "calling_ae_title",
+    "peer_host",
+    "sop_class_uid",
+    "transfer_syntax_uid",
+    "size",
+    "decided_by",
+    "decided_at",
+)
+
+
+def deliveries(
+    connection: sa.Connection, chosen: Filter, *, limit: int | None = None, newest_first: bool = False
+) -> Iterator[dict[str, Any]]:
+    """Yield deliveries with the names of :data:`FIELDS`; times are ISO 8601 in UTC, or None."""
+    order = delivery.c.id.desc() if newest_first else delivery.c.id
+    statement = matching(
+        sa.select(
+            delivery,
+            instance.c.received_at,
+            instance.c.study_instance_uid,
+            instance.c.series_instance_uid,
+            instance.c.sop_instance_uid,
+            instance.c.calling_ae_title,
+            instance.c.peer_host,
+            instance.c.sop_class_uid,
+            instance.c.transfer_syntax_uid,
+            instance.c.size,
+        ),
+        chosen,
+    ).order_by(order)
+    if limit is not None:
+        statement = statement.limit(limit)
+    for row in connection.execution_options(yield_per=1000).execute(statement).mappings():
+        found = {name: row[name] for name in FIELDS}
+        found["not_before"] = iso(row["not_before"]) if row["state"] == State.PENDING else None
+        for name in ("received_at", "finished_at", "decided_at"):
+            found[name] = iso(row[name])
+        yield found
+
+
+def iso(ms: int | None) -> str | None:
+    """Return a time of the ledger as ISO 8601 in UTC with milliseconds."""
+    if ms is None:
+        return None
+    return datetime.fromtimestamp(ms / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+@dataclass(frozen=True, kw_only=True)
+class DestinationNumbers:
+    """What the ledger knows about one destination."""
+
+    forward_node: str
+    destination: str
+    health: Health
+    reason: str
+    pending: int
+    sent: int
+    duplicate: int
+    excluded: int
+    failed: int
+    discarded: int
+    #: seconds since the oldest delivery that is not finished was received; None: nothing waits
+    oldest_pending_seconds: float | None
+
+
+def destination_numbers(connection: sa.Connection) -> dict[tuple[str, str], DestinationNumbers]:
+    """Return the numbers of every destination that the ledger knows.
+
+    Counts what is open by an index that holds nothing else, and finished ones by running totals.
+    """
+    totals = tallies.read(connection)
+    waiting: dict[tuple[str, str], tuple[int, int]] = {}
+    failed: dict[tuple[str, str], int] = {}
+    for row in connection.execute(_OPEN_COUNTS):
+        key = (row.forward_node, row.destination)
+        if row.state == State.FAILED:
+            failed[key] = row.deliveries
+        else:
+            count, oldest = waiting.get(key, (0, row.oldest))
+            waiting[key] = (count + row.deliveries, min(oldest, row.oldest))
+    troubles = {(row.forward_node, row.destination): row for row in connection.execute(sa.select(destination_health))}
+    keys = {(node, name) for node, name, _ in totals if name} | set(waiting) | set(failed) | set(troubles)
+    now = now_ms()
+    numbers = {}
+    for key in sorted(keys):
+        pending, oldest = waiting.get(key, (0, 0))
+        trouble = troubles.get(key)
+        numbers[key] = DestinationNumbers(
+            forward_node=key[0],
+            destination=key[1],
+            health=Health(trouble.health) if trouble else Health.OK,
+            reason=trouble.reason if trouble and trouble.health != Health.OK else "",
+            pending=pending,
+            failed=failed.get(key, 0),
+            sent=totals.get((*key, State.SENT.value), 0),
+            duplicate=totals.get((*key, State.DUPLICATE.value), 0),
+            excluded=totals.get((*key, State.EXCLUDED.value), 0),
+            discarded=totals.get((*key, State.DISCARDED.value), 0),
+            oldest_pending_seconds=max(0.0, (now - oldest) / 1000) if pending else None,
+        )
+    return numbers
+
+
+_OPEN_COUNTS = (
+    sa.select(
+        delivery.c.forward_node,
+        delivery.c.destination,
+        delivery.c.state,
+        sa.func.count().label("deliveries"),
+        sa.func.min(delivery.c.created_at).label("oldest"),
+    )
+    .where(delivery.c.not_before.is_not(None))
+    .group_by(delivery.c.forward_node, delivery.c.destination, delivery.c.state)
+)

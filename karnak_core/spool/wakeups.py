@@ -1,0 +1,148 @@
+"""Tell workers in other processes that there is something to do, without anybody polling for it.
+
+On SQLite: a datagram to every socket in a folder of the data directory. On PostgreSQL: NOTIFY, to every machine.
+A lost message costs a delay, never a delivery: who waits also looks by itself from time to time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import secrets
+import socket
+import threading
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Protocol
+
+import sqlalchemy as sa
+
+from karnak_core.database import Database
+
+logger = logging.getLogger(__name__)
+
+#: the topic that says that the configuration changed
+CONFIGURATION = "configuration"
+CHANNEL = "karnak"
+
+
+def topic(forward_node: str, destination: str) -> str:
+    """Return the topic of work for a destination."""
+    return f"{forward_node}/{destination}"
+
+
+class Wakeups(Protocol):
+    """Publishes topics, and calls back for those that others publish."""
+
+    def publish(self, topics: Iterable[str]) -> None:
+        """Tell every subscriber; never blocks for long, never raises."""
+        ...
+
+    def subscribe(self, callback: Callable[[str], None]) -> None:
+        """Call back with each topic, in a thread of our own, until closed. At most once."""
+        ...
+
+    def close(self) -> None:
+        """Stop calling back."""
+        ...
+
+
+def open_wakeups(database: Database, data_directory: Path) -> Wakeups:
+    """Return the means that fit the database."""
+    if database.is_sqlite:
+        return SocketWakeups(data_directory / "wake")
+    return NotifyWakeups(database.engine)
+
+
+class SocketWakeups:
+    """Unix datagrams between the processes of one data directory."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(mode=0o700, exist_ok=True)
+        # a socket's address is at most 107 bytes, a data directory's path may be longer: go by the descriptor
+        self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._sender.setblocking(False)
+        self._receiver: socket.socket | None = None
+        self._name = ""
+
+    def publish(self, topics: Iterable[str]) -> None:
+        """Send one datagram to every subscriber; a dead one's socket is removed."""
+        message = "\n".join(topics).encode()
+        for name in os.listdir(self._folder_fd):
+            try:
+                self._sender.sendto(message, self._address(name))
+            except BlockingIOError:
+                continue  # its queue is full: it is awake
+            except (ConnectionRefusedError, FileNotFoundError):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._folder_fd)
+            except OSError as error:
+                logger.warning("cannot wake a worker process: %s", error.strerror)
+
+    def subscribe(self, callback: Callable[[str], None]) -> None:
+        """Listen in a thread."""
+        self._name = secrets.token_hex(6)
+        self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._receiver.bind(self._address(self._name))
+        threading.Thread(target=self._listen, args=(self._receiver, callback), name="wakeups", daemon=True).start()
+
+    def close(self) -> None:
+        """Remove our socket; the thread ends."""
+        if self._receiver is not None:
+            with contextlib.suppress(OSError):
+                self._sender.sendto(b"", self._address(self._name))
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._folder_fd)
+
+    def _listen(self, receiver: socket.socket, callback: Callable[[str], None]) -> None:
+        with receiver:
+            while message := receiver.recv(65536):
+                for name in message.decode().split("\n"):
+                    callback(name)
+
+    def _address(self, name: str) -> str:
+        return f"/proc/self/fd/{self._folder_fd}/{name}"
+
+
+class NotifyWakeups:
+    """PostgreSQL's LISTEN and NOTIFY."""
+
+    def __init__(self, engine: sa.Engine) -> None:
+        self._engine = engine
+        self._stop = threading.Event()
+
+    def publish(self, topics: Iterable[str]) -> None:
+        """Notify every node."""
+        try:
+            with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                for name in topics:
+                    connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
+        except sa.exc.SQLAlchemyError as error:
+            logger.warning("cannot notify: %s", type(error).__name__)
+
+    def subscribe(self, callback: Callable[[str], None]) -> None:
+        """Listen in a thread, on a connection of its own, opened again when it breaks."""
+        threading.Thread(target=self._listen, args=(callback,), name="wakeups", daemon=True).start()
+
+    def close(self) -> None:
+        """End the thread within its next look."""
+        self._stop.set()
+
+    def _listen(self, callback: Callable[[str], None]) -> None:
+        while not self._stop.is_set():
+            try:
+                with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    connection.exec_driver_sql(f"LISTEN {CHANNEL}")
+                    driver = connection.connection.dbapi_connection
+                    assert driver is not None
+                    while not self._stop.is_set():
+                        for notice in driver.notifies(timeout=1.0):
+                            callback(notice.payload)
+            except sa.exc.SQLAlchemyError as error:
+                logger.warning("cannot listen for notifications: %s", type(error).__name__)
+                self._stop.wait(1.0)
+            except Exception as error:  # the driver's own errors, raised outside SQLAlchemy
+                logger.warning("lost the connection for notifications: %s", type(error).__name__)
+                self._stop.wait(1.0)
