@@ -1,0 +1,70 @@
+"""What every command shares: where the data is, and how a command ends that cannot do what was asked."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Collection
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+
+from karnak_core import plugins
+from karnak_core.database import Database, open_database
+from karnak_core.database.secrets import Vault, open_vault
+
+#: exit status: it failed
+FAILED = 1
+#: exit status: what was asked is wrong
+WRONG = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Place:
+    """The data directory and the database that a command works on."""
+
+    data_directory: Path
+    #: None: the embedded database in the data directory
+    database_url: str | None = None
+
+    def open_database(self) -> Database:
+        """Open the database, and make the data directory where it is missing."""
+        self.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return open_database(self.database_url, self.data_directory)
+
+    def open_vault(self) -> Vault:
+        """Open the vault that the stored secrets are encrypted with."""
+        self.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        return open_vault(self.data_directory)
+
+    def plugins(self, disabled: Collection[str] = ()) -> plugins.Plugins:
+        """Load the installed plugins without the disabled ones."""
+        return plugins.load(disabled)
+
+
+def data_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add ``--data`` and ``--database`` to a command, which gets them as ``place``."""
+
+    @click.option(
+        "--data",
+        "data_directory",
+        type=click.Path(file_okay=False, path_type=Path),
+        envvar="KARNAK_DATA",
+        default=Path("karnak-data"),
+        show_default="./karnak-data",
+        help="Data directory [env: KARNAK_DATA].",
+    )
+    @click.option("--database", "database_url", envvar="KARNAK_DATABASE", help="PostgreSQL URL [env: KARNAK_DATABASE].")
+    @functools.wraps(command)
+    def with_place(*arguments: Any, data_directory: Path, database_url: str | None, **options: Any) -> Any:
+        place = Place(data_directory=data_directory.absolute(), database_url=database_url or None)
+        return command(*arguments, place=place, **options)
+
+    return with_place
+
+
+def fail(message: object, status: int = FAILED) -> NoReturn:
+    """Say on stderr what is wrong, a line for each problem, and end with this exit status."""
+    click.echo(str(message), err=True)
+    raise SystemExit(status)

@@ -1,0 +1,179 @@
+"""``karnak check``, ``plan``, ``apply``, ``export``, ``history`` and ``rollback``: the configuration."""
+
+from __future__ import annotations
+
+import functools
+import getpass
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import click
+import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
+
+from karnak_core.commands.common import FAILED, WRONG, Place, data_options, fail
+from karnak_core.config import store
+from karnak_core.config.export import to_yaml
+from karnak_core.config.load import read_file
+from karnak_core.config.plan import changes
+from karnak_core.config.seal import sealed
+from karnak_core.database import Database
+from karnak_core.database.tables import delivery
+from karnak_core.errors import ConfigurationError, KarnakError, NotFound, PluginError
+
+FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+COMMENT = click.option("--comment", default="", help="Why, for the history.")
+
+
+def _told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End with the status that fits the error: what was asked is wrong, or it failed."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except (ConfigurationError, PluginError, NotFound) as error:
+            fail(error, WRONG)
+        except KarnakError as error:
+            fail(error, FAILED)
+        except SQLAlchemyError as error:
+            fail(f"the database cannot be used: {getattr(error, 'orig', None) or error}", FAILED)
+
+    return run
+
+
+@click.command()
+@FILE
+@data_options
+@_told
+def check(file: Path, place: Place) -> None:
+    """Say what is wrong in FILE. Uses neither the network nor the database."""
+    read_file(file, place.plugins)
+    click.echo(f"{file}: nothing is wrong")
+
+
+@click.command()
+@FILE
+@data_options
+@_told
+def plan(file: Path, place: Place) -> None:
+    """Show what applying FILE would change."""
+    configuration, _ = read_file(file, place.plugins)
+    with _opened(place) as db:
+        before = _before(db, place)
+        if before is None:
+            click.echo("~ everything: what applies now does not fit the plugins and would be replaced")
+            return
+        configuration = sealed(configuration, place.open_vault(), before)
+        lines = changes(before, configuration, functools.partial(_open_deliveries, db))
+    click.echo("\n".join(lines) if lines else "nothing would change")
+
+
+@click.command()
+@FILE
+@COMMENT
+@data_options
+@_told
+def apply(file: Path, comment: str, place: Place) -> None:
+    """Make FILE the configuration that applies. A running gateway follows within two seconds."""
+    configuration, plugins = read_file(file, place.plugins)
+    with _opened(place) as db:
+        done = store.apply(
+            db, plugins, place.open_vault(), configuration, author=_author(), comment=comment or str(file.name)
+        )
+    _tell(done)
+
+
+@click.command()
+@data_options
+@_told
+def export(place: Place) -> None:
+    """Print the configuration that applies, as a file for ``apply``. Secrets stay encrypted or references."""
+    with _opened(place) as db:
+        plugins = place.plugins(store.disabled_plugins(db))
+        _, configuration = store.current_or_default(db, plugins)
+    click.echo(to_yaml(configuration), nl=False)
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="One object a line, the newest first.")
+@data_options
+@_told
+def history(as_json: bool, place: Place) -> None:
+    """List the versions of the configuration, the newest first."""
+    with _opened(place) as db:
+        versions = store.history(db)
+    for version in versions:
+        if as_json:
+            entry = asdict(version)
+            click.echo(json.dumps({"version": entry.pop("number"), **entry}, ensure_ascii=False))
+        else:
+            click.echo("\n".join(_lines(version)))
+    if not versions and not as_json:
+        click.echo("nothing was ever applied")
+
+
+@click.command()
+@click.argument("number", type=int)
+@COMMENT
+@data_options
+@_told
+def rollback(number: int, comment: str, place: Place) -> None:
+    """Make version NUMBER apply again, as a new version."""
+    with _opened(place) as db:
+        plugins = place.plugins(store.disabled_plugins(db, number))
+        done = store.rollback(db, plugins, place.open_vault(), number, author=_author(), comment=comment)
+    _tell(done)
+
+
+@contextmanager
+def _opened(place: Place) -> Iterator[Database]:
+    with closing(place.open_database()) as db:
+        yield db
+
+
+def _before(db: Database, place: Place) -> Any:
+    """Return what applies now, read with the plugins that it was made for; None: it does not fit them any more."""
+    try:
+        return store.current_or_default(db, place.plugins(store.disabled_plugins(db)))[1]
+    except (ConfigurationError, PluginError):
+        return None
+
+
+def _open_deliveries(db: Database, node: str, destination: str) -> int:
+    query = sa.select(sa.func.count()).where(
+        delivery.c.forward_node == node, delivery.c.destination == destination, delivery.c.not_before.is_not(None)
+    )
+    with db.read() as connection:
+        return connection.execute(query).scalar() or 0
+
+
+def _author() -> str:
+    """Return who runs the command, for the history."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # a container's user may have no name
+        return f"uid {os.getuid()}"
+
+
+def _tell(done: store.Applied) -> None:
+    if not done.new:
+        click.echo(f"version {done.version}: nothing changed")
+        return
+    click.echo(f"version {done.version}: {len(done.changes)} change{'' if len(done.changes) == 1 else 's'}")
+    for line in done.changes:
+        click.echo(line)
+
+
+def _lines(version: store.Version) -> Iterable[str]:
+    when = datetime.fromtimestamp(version.created_at / 1000, UTC)
+    comment = f", {version.comment}" if version.comment else ""
+    yield f"version {version.number}: {when:%Y-%m-%d %H:%M:%S} UTC, {version.author}{comment}"
+    yield from (f"  {line}" for line in version.changes)

@@ -1,0 +1,117 @@
+"""A file becomes a configuration, or every problem of it is told."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from karnak_core.config import yaml_text
+from karnak_core.config.models import Configuration, Destination
+from karnak_core.config.parts import check_kind, check_model
+from karnak_core.config.reading import Reading
+from karnak_core.config.words import problems
+from karnak_core.errors import ConfigProblem, ConfigurationError
+from karnak_core.plugins import Plugins
+
+
+def read_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> tuple[Configuration, Plugins]:
+    """Read a configuration file.
+
+    Parameters
+    ----------
+    plugins
+        Loads the plugins without those that the file disables.
+
+    Raises
+    ------
+    ConfigurationError
+        With every problem found.
+    PluginError
+        A plugin cannot be used, or a name under ``plugins.disabled`` is not installed.
+    """
+    return read_text(_text(path), plugins, path.parent)
+
+
+def read_text(text: str, plugins: Callable[[Collection[str]], Plugins], folder: Path) -> tuple[Configuration, Plugins]:
+    """Read the text of a configuration file that lies, or would lie, in ``folder``; raises as ``read_file`` does."""
+    document = yaml_text.parse(text)
+    loaded = plugins(disabled_in(document))
+    return load(document, loaded, folder), loaded
+
+
+def _text(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(yaml_text.MAX_BYTES + 1)
+    except OSError as error:
+        raise ConfigurationError([ConfigProblem(place=str(path), message=str(error.strerror))]) from error
+    if len(content) > yaml_text.MAX_BYTES:
+        raise ConfigurationError([yaml_text.TOO_LARGE])
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        words = f"is not UTF-8 text: byte {error.start} is {content[error.start]:#04x}"
+        raise ConfigurationError([ConfigProblem(place=str(path), message=words)]) from error
+
+
+def disabled_in(document: Mapping[str, Any]) -> tuple[str, ...]:
+    """Return the plugins that a document disables, before it is known to be right."""
+    section = document.get("plugins")
+    names = section.get("disabled") if isinstance(section, Mapping) else None
+    return tuple(name for name in names if isinstance(name, str)) if isinstance(names, list | tuple) else ()
+
+
+def load(
+    document: Mapping[str, Any], plugins: Plugins, folder: Path | None = None, *, ask_plugins: bool = True
+) -> Configuration:
+    """Make a configuration of a document.
+
+    Parameters
+    ----------
+    folder
+        Where relative paths start; None for a document from the database, in which all are absolute.
+    ask_plugins
+        False: do not call ``karnak_check_config``, as for what has been checked when it was applied.
+
+    Raises
+    ------
+    ConfigurationError
+        With every problem found.
+    PluginError
+        The model of a plugin's kind cannot be used.
+    """
+    _check_kinds(plugins)
+    context = Reading(plugins=plugins, folder=folder)
+    try:
+        configuration = Configuration.model_validate(document, context=context)
+    except ValidationError as error:
+        # not chained: pydantic's text shows values, and secrets may be among them
+        raise ConfigurationError(problems(error, Configuration, document, context)) from None
+    if ask_plugins:
+        found = list(_asked(configuration, plugins))
+        if found:
+            raise ConfigurationError(found)
+    return configuration
+
+
+def _check_kinds(plugins: Plugins) -> None:
+    for kind in plugins.destinations.values():
+        check_kind("destination", kind, Destination)
+    for name, service in plugins.services.items():
+        check_model(f"service {name!r}", service.config)
+
+
+def _asked(configuration: Configuration, plugins: Plugins) -> Iterator[ConfigProblem]:
+    """Ask every plugin alone, so that the one that fails can be named."""
+    everyone = [(name, plugin) for name, plugin in plugins.manager.list_name_plugin() if plugin is not None]
+    for name, plugin in sorted(everyone, key=lambda pair: pair[0]):
+        others = [other for _, other in everyone if other is not plugin]
+        ask = plugins.manager.subset_hook_caller("karnak_check_config", remove_plugins=others)
+        try:
+            for answer in ask(config=configuration):
+                yield from answer
+        except Exception as error:
+            yield ConfigProblem(place="", message=f"plugin {name!r} cannot check it: {type(error).__name__}: {error}")

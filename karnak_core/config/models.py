@@ -1,0 +1,153 @@
+"""What a configuration consists of. Frozen; lengths of time in seconds, sizes in bytes.
+
+A new section is one model here and one field of :class:`Configuration`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+from pydantic import BaseModel, Field, ValidationInfo, field_validator
+
+from karnak_core.config.collect import unique_by
+from karnak_core.config.names import (
+    AETitle,
+    ConditionText,
+    Description,
+    Host,
+    HostOrBlank,
+    Name,
+    SOPClasses,
+)
+from karnak_core.config.parts import Model, Part, Sections
+from karnak_core.config.quantities import Duration, Size, format_duration
+
+DAY = 86400.0
+
+Port = Annotated[int, Field(ge=1, le=65535)]
+
+
+class Listener(Model):
+    """Where DICOM associations are accepted."""
+
+    host: Host = Field(default="0.0.0.0", description="address to listen at; 0.0.0.0: all IPv4 addresses")
+    port: int = Field(default=11112, description="1–65535, or 0: any free port, told in the ready line")
+    max_associations: int = Field(default=200, ge=1, le=10000, description="associations open at once, of all peers")
+    max_associations_per_peer: int = Field(
+        default=50, ge=1, le=10000, description="associations open at once from one address"
+    )
+
+    @field_validator("port")
+    @classmethod
+    def _port(cls, value: int) -> int:
+        if not 0 <= value <= 65535:
+            raise ValueError(f"{value} is not 1 to 65535, nor 0 for any free port")
+        return value
+
+
+class Storage(Model):
+    """How much is kept, and how long."""
+
+    reserve: Size = Field(
+        default=2 * 2**30, ge=0, description="free space in bytes below which no instance is accepted any more"
+    )
+    retention_days: int = Field(default=30, ge=0, le=36500, description="days that finished deliveries are listed")
+    retention_deliveries: int = Field(
+        default=150_000, ge=0, le=10**9, description="finished deliveries that are listed, at most"
+    )
+
+
+class ApplicationEntity(Model):
+    """One entry of the directory: the address of an AE title."""
+
+    ae_title: AETitle = Field(description="AE title, 1–16 characters")
+    hostname: Host = Field(description="DNS name or IP address")
+    port: Port = Field(description="TCP port, 1–65535")
+    description: Description = Field(default="", description="for people")
+
+
+class Source(Model):
+    """Who may send to a forward node."""
+
+    ae_title: AETitle = Field(description="calling AE title, 1–16 characters")
+    hostname: HostOrBlank = Field(default="", description="DNS name or IP address")
+    check_hostname: bool = Field(default=False, description="true: the peer's address has to be that of hostname, too")
+    description: Description = Field(default="", description="for people")
+
+    @field_validator("check_hostname")
+    @classmethod
+    def _needs_hostname(cls, value: bool, info: ValidationInfo) -> bool:
+        if value and info.data.get("hostname") == "":
+            raise ValueError("true needs a hostname to check")
+        return value
+
+
+class Destination(Part):
+    """Where instances of a forward node go: the keys common to every type, and ``options``, those of its kind."""
+
+    KINDS: ClassVar[str] = "destinations"
+
+    name: Name = Field(description="unique in the node; 1–64 letters, digits, underscores, dots, hyphens")
+    description: Description = Field(default="", description="for people")
+    enabled: bool = Field(default=True, description="false: nothing is transferred to it, nor queued")
+    paused: bool = Field(default=False, description="true: instances are queued, but held")
+    condition: ConditionText = Field(
+        default="", max_length=1024, description="only instances that meet this expression; blank: all"
+    )
+    authorized_sop_classes: SOPClasses = Field(
+        default=(), description="only these SOP classes, by UID, name or keyword; empty: all"
+    )
+    retry_for: Duration = Field(
+        default=7 * DAY, ge=0, le=365 * DAY, description="how long a delivery is tried again before it is failed"
+    )
+    retry_first: Duration = Field(default=5.0, ge=0.1, le=DAY, description="longest wait before the first retry")
+    retry_longest: Duration = Field(default=900.0, ge=1, le=7 * DAY, description="longest wait between two retries")
+
+    @field_validator("retry_longest")
+    @classmethod
+    def _at_least_first(cls, value: float, info: ValidationInfo) -> float:
+        first = info.data.get("retry_first", 0.0)
+        if value < first:
+            raise ValueError(f"{format_duration(value)} is less than retry_first, {format_duration(first)}")
+        return value
+
+
+class ForwardNode(Model):
+    """An AE title that receives, who may send to it, and where what it receives goes."""
+
+    ae_title: AETitle = Field(description="called AE title, 1–16 characters, unique")
+    description: Description = Field(default="", description="for people")
+    sources: Annotated[tuple[Source, ...], unique_by("ae_title", "hostname")] = Field(
+        default=(), description="who may send; none: anyone"
+    )
+    destinations: Annotated[tuple[Destination, ...], unique_by("name")] = Field(
+        default=(), description="where every instance goes"
+    )
+
+
+class PluginSections(Sections):
+    """Plugins that are not used, and one section for each service."""
+
+    KINDS: ClassVar[str] = "services"
+
+    disabled: tuple[str, ...] = Field(default=(), description="names of installed plugins that are not loaded")
+
+
+class Configuration(Model):
+    """Everything that the gateway is told; made by :mod:`karnak_core.config.load`."""
+
+    listener: Listener = Field(default=Listener(), description="where associations are accepted")
+    storage: Storage = Field(default=Storage(), description="how much is kept, and how long")
+    application_entities: Annotated[tuple[ApplicationEntity, ...], unique_by("ae_title")] = Field(
+        default=(), description="addresses of AE titles"
+    )
+    forward_nodes: Annotated[tuple[ForwardNode, ...], unique_by("ae_title")] = Field(
+        default=(), description="the AE titles that receive"
+    )
+    plugins: PluginSections = Field(default=PluginSections(), description="what plugins are told")
+
+    @property
+    def services(self) -> Mapping[str, BaseModel]:
+        """The services that are asked for: the name of the kind, and the keys of its section."""
+        return self.plugins.services

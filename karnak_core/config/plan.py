@@ -1,0 +1,138 @@
+"""What a change of the configuration means, in lines for people.
+
+``+`` is added, ``-`` removed, ``~`` changed; nodes are found again by AE title, destinations by name, sources by AE
+title and hostname.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
+
+from pydantic import BaseModel
+
+from karnak_core.config.models import Configuration, ForwardNode
+from karnak_core.config.secret import Secret
+
+#: characters of a value that a line shows
+SHOWN = 60
+
+
+def changes(
+    old: Configuration, new: Configuration, open_deliveries: Callable[[str, str], int] | None = None
+) -> list[str]:
+    """Return the differences, one a line; empty: nothing would change.
+
+    Parameters
+    ----------
+    open_deliveries
+        Tells how many deliveries of (forward node, destination) are not finished.
+    """
+    return list(_sections(old, new, open_deliveries or (lambda _node, _destination: 0)))
+
+
+def _sections(old: Configuration, new: Configuration, count: Callable[[str, str], int]) -> Iterator[str]:
+    for name in ("listener", "storage", "plugins"):
+        # the sections of services are compared one by one
+        yield from _keys(name, _dump(getattr(old, name), {"services"}), _dump(getattr(new, name), {"services"}))
+    yield from _entries(
+        {f"plugins.{name}": section for name, section in old.plugins.services.items()},
+        {f"plugins.{name}": section for name, section in new.plugins.services.items()},
+    )
+    yield from _entries(
+        {f"application entity {entry.ae_title}": entry for entry in old.application_entities},
+        {f"application entity {entry.ae_title}": entry for entry in new.application_entities},
+    )
+    nodes_before = {node.ae_title: node for node in old.forward_nodes}
+    nodes_after = {node.ae_title: node for node in new.forward_nodes}
+    for title in nodes_before | nodes_after:
+        yield from _node(title, nodes_before.get(title), nodes_after.get(title), count)
+
+
+def _node(
+    title: str, old: ForwardNode | None, new: ForwardNode | None, count: Callable[[str, str], int]
+) -> Iterator[str]:
+    inner = {"sources", "destinations"}
+    if old is None:
+        yield f"+ {title}: added"
+    elif new is None:
+        yield f"- {title}: removed"
+    else:
+        yield from _keys(title, _dump(old, inner), _dump(new, inner))
+    yield from _entries(_sources(title, old), _sources(title, new))
+    yield from _entries(
+        {f"{title}/{destination.name}": destination for destination in (old.destinations if old else ())},
+        {f"{title}/{destination.name}": destination for destination in (new.destinations if new else ())},
+        lambda label: _still_open(count(title, label.removeprefix(f"{title}/"))),
+    )
+
+
+def _sources(title: str, node: ForwardNode | None) -> Mapping[str, BaseModel]:
+    return {
+        f"{title}/source {source.ae_title}{'@' if source.hostname else ''}{source.hostname}": source
+        for source in (node.sources if node else ())
+    }
+
+
+def _still_open(count: int) -> str:
+    return f", {count} {'delivery' if count == 1 else 'deliveries'} still open" if count else ""
+
+
+def _entries(
+    old: Mapping[str, BaseModel], new: Mapping[str, BaseModel], when_removed: Callable[[str], str] = lambda _label: ""
+) -> Iterator[str]:
+    for label in {**old, **new}:
+        if label not in new:
+            yield f"- {label}: removed{when_removed(label)}"
+        elif label not in old:
+            yield f"+ {label}: added"
+        else:
+            yield from _keys(label, _dump(old[label]), _dump(new[label]))
+
+
+def _dump(model: BaseModel, without: set[str] | None = None) -> Mapping[str, Any]:
+    """Return every key with its value, defaults too; secrets stay what they are."""
+    # what stands behind a hidden field is put beside the others when it is dumped: leave it out before
+    names = without or set()
+    return dict(_flat(model.model_dump(by_alias=True, exclude=names)))
+
+
+def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    for key, value in document.items():
+        if isinstance(value, Mapping) and value:
+            yield from _flat(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _keys(label: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+    for key in {**old, **new}:
+        before, after = old.get(key), new.get(key)
+        if before == after:
+            continue
+        if _has_secret(before) or _has_secret(after):
+            yield f"~ {label}: {key} changed"
+        else:
+            yield f"~ {label}: {key} {_shown(before)} -> {_shown(after)}"
+
+
+def _has_secret(value: object) -> bool:
+    if isinstance(value, Mapping):
+        return any(_has_secret(item) for item in value.values())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return any(_has_secret(item) for item in value)
+    return isinstance(value, Secret)
+
+
+def _shown(value: object) -> str:
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple | set | frozenset):
+        text = f"[{', '.join(_shown(item) for item in value)}]"
+    else:
+        text = str(value)
+        if not text or text != text.strip() or not text.isprintable():
+            text = repr(text)
+    return text if len(text) <= SHOWN else f"{text[: SHOWN - 1]}…"

@@ -1,0 +1,34 @@
+"""What validators need to know besides the value: the plugins in use and where the file lies."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pydantic import ValidationInfo
+
+    from karnak_core.plugins import Plugins
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reading:
+    """The context of one validation; models that are built in code have none."""
+
+    plugins: Plugins
+    #: the folder of the file, where its relative paths start; None: a stored document, whose paths are absolute
+    folder: Path | None = None
+
+
+def reading(info: ValidationInfo) -> Reading | None:
+    """Return the context that a validator was called with."""
+    return info.context if isinstance(info.context, Reading) else None
+
+
+def absolute(path: str, info: ValidationInfo) -> str:
+    """Return ``path`` as it is meant in the file that is being read."""
+    context = reading(info)
+    if context is None or context.folder is None:
+        return path
+    return str(context.folder.absolute() / path)

@@ -1,0 +1,263 @@
+"""The versions of the configuration in the database. Each is the whole document; secrets in it are encrypted."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import sqlalchemy as sa
+
+from karnak_core.config.default import default_configuration
+from karnak_core.config.export import to_document
+from karnak_core.config.load import disabled_in, load
+from karnak_core.config.models import Configuration
+from karnak_core.config.plan import changes
+from karnak_core.config.seal import sealed
+from karnak_core.database import Database
+from karnak_core.database.secrets import Vault
+from karnak_core.database.tables import config_version
+from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
+from karnak_core.model import now_ms
+from karnak_core.plugins import Plugins
+
+logger = logging.getLogger(__name__)
+
+MAX_COMMENT = 255
+MAX_AUTHOR = 128
+
+
+@dataclass(frozen=True, kw_only=True)
+class Version:
+    """One version as ``karnak history`` lists it."""
+
+    number: int
+    created_at: int
+    author: str
+    comment: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Applied:
+    """What applying did."""
+
+    #: the version that applies now
+    version: int
+    #: what it changed, one line each
+    changes: tuple[str, ...]
+    #: false: everything was as asked for, and no version was made
+    new: bool
+
+
+def version_number(db: Database) -> int:
+    """Return the number of the version that applies; 0: none was ever applied. Cheap enough to ask every second."""
+    with db.read() as connection:
+        return _newest(connection)
+
+
+def _newest(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.max(config_version.c.id))).scalar() or 0
+
+
+def disabled_plugins(db: Database, number: int | None = None) -> tuple[str, ...]:
+    """Return the plugins that a version, or the one that applies, disables: load without these before reading it."""
+    with db.read() as connection:
+        return disabled_in(_document(connection, number or _newest(connection)) or {})
+
+
+def current(db: Database, plugins: Plugins) -> tuple[int, Configuration] | None:
+    """Return the version that applies and its configuration; None: none was ever applied.
+
+    Raises
+    ------
+    ConfigurationError
+        It does not fit the plugins that are loaded now.
+    """
+    with db.read() as connection:
+        return _current(connection, plugins)
+
+
+def current_or_default(db: Database, plugins: Plugins) -> tuple[int, Configuration]:
+    """Return the version that applies and its configuration; 0 and the default when none was ever applied.
+
+    Raises
+    ------
+    ConfigurationError
+        It does not fit the plugins that are loaded now.
+    """
+    return current(db, plugins) or (0, default_configuration(plugins))
+
+
+def _current(connection: sa.Connection, plugins: Plugins) -> tuple[int, Configuration] | None:
+    number = _newest(connection)
+    document = _document(connection, number)
+    return None if document is None else (number, load(document, plugins, ask_plugins=False))
+
+
+def _document(connection: sa.Connection, number: int) -> dict[str, Any] | None:
+    query = sa.select(config_version.c.document).where(config_version.c.id == number)
+    document: dict[str, Any] | None = connection.execute(query).scalar()
+    return document
+
+
+def apply(
+    db: Database, plugins: Plugins, vault: Vault, configuration: Configuration, *, author: str, comment: str = ""
+) -> Applied:
+    """Make ``configuration`` the version that applies, in one transaction.
+
+    Raises
+    ------
+    ConfigurationError
+        A stored secret does not open with the key, or the comment is too long.
+    """
+    if len(comment) > MAX_COMMENT:
+        words = f"is {len(comment)} characters long; at most {MAX_COMMENT} are allowed"
+        raise ConfigurationError([ConfigProblem(place="comment", message=words)])
+    with db.write() as connection:
+        if not db.is_sqlite:
+            # readers go on; a second writer waits, and then sees this one's version
+            connection.exec_driver_sql("LOCK TABLE config_version IN SHARE ROW EXCLUSIVE MODE")
+        number = _newest(connection)
+        before = _read_or_none(connection, plugins)
+        configuration = sealed(configuration, vault, before)
+        document = to_document(configuration)
+        if number and document == _document(connection, number):
+            return Applied(version=number, changes=(), new=False)
+        lines = tuple(_lines(number, before, configuration))
+        connection.execute(
+            sa.insert(config_version).values(
+                id=number + 1,
+                created_at=now_ms(),
+                author=author[:MAX_AUTHOR],
+                comment=comment,
+                document=document,
+                changes=list(lines),
+            )
+        )
+    return Applied(version=number + 1, changes=lines, new=True)
+
+
+def _read_or_none(connection: sa.Connection, plugins: Plugins) -> Configuration | None:
+    """Return what applies, if it still fits the plugins; what does not may be replaced all the same."""
+    try:
+        found = _current(connection, plugins)
+        return found[1] if found else default_configuration(plugins)
+    except ConfigurationError:
+        return None
+
+
+def _lines(number: int, before: Configuration | None, after: Configuration) -> list[str]:
+    if before is None:
+        replaced = f"version {number}" if number else "the default"
+        return [f"~ everything: {replaced} does not fit the plugins and is replaced"]
+    return changes(before, after)
+
+
+def history(db: Database) -> list[Version]:
+    """Return every version, the newest first."""
+    columns = [column for column in config_version.c if column.name != "document"]
+    with db.read() as connection:
+        rows = connection.execute(sa.select(*columns).order_by(config_version.c.id.desc())).all()
+    return [
+        Version(
+            number=row.id,
+            created_at=row.created_at,
+            author=row.author,
+            comment=row.comment,
+            changes=tuple(row.changes),
+        )
+        for row in rows
+    ]
+
+
+def version(db: Database, plugins: Plugins, number: int) -> Configuration:
+    """Return the configuration of one version, checked by the plugins that are loaded now.
+
+    Raises
+    ------
+    NotFound
+        There is no such version.
+    ConfigurationError
+        It does not fit the plugins any more.
+    """
+    with db.read() as connection:
+        document = _document(connection, number)
+        newest = _newest(connection)
+    if document is None:
+        known = f"1 to {newest}" if newest else "none was ever applied"
+        raise NotFound(f"there is no version {number}; known: {known}")
+    return load(document, plugins)
+
+
+def rollback(db: Database, plugins: Plugins, vault: Vault, number: int, *, author: str, comment: str = "") -> Applied:
+    """Make the configuration of an earlier version apply again, as a new version; raises as ``version`` does."""
+    configuration = version(db, plugins, number)
+    return apply(db, plugins, vault, configuration, author=author, comment=comment or f"rollback to version {number}")
+
+
+class PluginLoader(Protocol):
+    """Something that loads plugins, such as the ``Place`` that a command was given."""
+
+    def plugins(self, disabled: Collection[str] = ()) -> Plugins:
+        """Load the installed plugins without the disabled ones."""
+        ...
+
+
+class Following:
+    """The configuration that applies; ``refresh`` as often as changes shall be seen. For any number of threads.
+
+    Raises
+    ------
+    ConfigurationError
+        When made: what applies does not fit the plugins, and there is nothing older to go on with.
+    """
+
+    def __init__(self, db: Database, plugins: Plugins) -> None:
+        self._db = db
+        #: the plugins of this process, as loaded at start
+        self.plugins = plugins
+        self._lock = threading.Lock()
+        self._current = current_or_default(db, plugins)
+        self._seen = self._current[0]
+
+    @classmethod
+    def start(cls, db: Database, place: PluginLoader) -> Following:
+        """Load the plugins that the configuration does not disable, and follow it; raises PluginError, too."""
+        return cls(db, place.plugins(disabled_plugins(db)))
+
+    @property
+    def configuration(self) -> Configuration:
+        """What applies; ask again each time, or keep it for as long as one thing has to be of one piece."""
+        return self._current[1]
+
+    @property
+    def version(self) -> int:
+        """The number of the version; 0: the default, none was ever applied."""
+        return self._current[0]
+
+    def refresh(self) -> bool:
+        """Look for a newer version; say whether the configuration has changed.
+
+        A version that does not fit the plugins of this process is logged once and passed over: the one before
+        goes on.
+        """
+        with self._lock:
+            if version_number(self._db) == self._seen:
+                return False
+            try:
+                self._current = current_or_default(self._db, self.plugins)
+            except ConfigurationError as error:
+                self._seen = version_number(self._db)
+                logger.error(
+                    "version %d of the configuration cannot be used and version %d goes on; plugins are loaded at "
+                    "start, so a restart may be needed: %s",
+                    self._seen,
+                    self._current[0],
+                    "; ".join(str(problem) for problem in error.problems),
+                )
+                return False
+            self._seen = self._current[0]
+            return True
