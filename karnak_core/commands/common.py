@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import getpass
+import os
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,14 +30,18 @@ class Place:
     #: None: the embedded database in the data directory
     database_url: str | None = None
 
-    def open_database(self) -> Database:
-        """Open the database, and make the data directory where it is missing."""
+    def prepare(self) -> None:
+        """Make the data directory where it is missing, for its owner only."""
         self.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+
+    def open_database(self) -> Database:
+        """Open the database; the embedded one is made where it is missing."""
+        self.prepare()
         return open_database(self.database_url, self.data_directory)
 
     def open_vault(self) -> Vault:
         """Open the vault that the stored secrets are encrypted with."""
-        self.data_directory.mkdir(parents=True, exist_ok=True, mode=0o700)
+        self.prepare()
         return open_vault(self.data_directory)
 
     def plugins(self, disabled: Collection[str] = ()) -> plugins.Plugins:
@@ -68,3 +74,12 @@ def fail(message: object, status: int = FAILED) -> NoReturn:
     """Say on stderr what is wrong, a line for each problem, and end with this exit status."""
     click.echo(str(message), err=True)
     raise SystemExit(status)
+
+
+def who() -> str:
+    """Return who runs the command, for what is recorded about it."""
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):
+        # a container's user may have no name
+        return f"uid {os.getuid()}"

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import functools
-import getpass
 import json
-import os
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
@@ -17,10 +15,10 @@ import click
 import sqlalchemy as sa
 from sqlalchemy.exc import SQLAlchemyError
 
-from karnak_core.commands.common import FAILED, WRONG, Place, data_options, fail
+from karnak_core.commands.common import FAILED, WRONG, Place, data_options, fail, who
 from karnak_core.config import store
 from karnak_core.config.export import to_yaml
-from karnak_core.config.load import read_file
+from karnak_core.config.load import load_file
 from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.database import Database
@@ -54,7 +52,7 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
 @_told
 def check(file: Path, place: Place) -> None:
     """Say what is wrong in FILE. Uses neither the network nor the database."""
-    read_file(file, place.plugins)
+    load_file(file, place.plugins)
     click.echo(f"{file}: nothing is wrong")
 
 
@@ -64,9 +62,9 @@ def check(file: Path, place: Place) -> None:
 @_told
 def plan(file: Path, place: Place) -> None:
     """Show what applying FILE would change."""
-    configuration, _ = read_file(file, place.plugins)
+    configuration = load_file(file, place.plugins)
     with _opened(place) as db:
-        before = _before(db, place)
+        before = store.before(db, place)
         if before is None:
             click.echo("~ everything: what applies now does not fit the plugins and would be replaced")
             return
@@ -82,10 +80,10 @@ def plan(file: Path, place: Place) -> None:
 @_told
 def apply(file: Path, comment: str, place: Place) -> None:
     """Make FILE the configuration that applies. A running gateway follows within two seconds."""
-    configuration, plugins = read_file(file, place.plugins)
+    configuration = load_file(file, place.plugins)
     with _opened(place) as db:
         done = store.apply(
-            db, plugins, place.open_vault(), configuration, author=_author(), comment=comment or str(file.name)
+            db, place, place.open_vault(), configuration, author=who(), comment=comment or str(file.name)
         )
     _tell(done)
 
@@ -127,8 +125,7 @@ def history(as_json: bool, place: Place) -> None:
 def rollback(number: int, comment: str, place: Place) -> None:
     """Make version NUMBER apply again, as a new version."""
     with _opened(place) as db:
-        plugins = place.plugins(store.disabled_plugins(db, number))
-        done = store.rollback(db, plugins, place.open_vault(), number, author=_author(), comment=comment)
+        done = store.rollback(db, place, place.open_vault(), number, author=who(), comment=comment)
     _tell(done)
 
 
@@ -138,29 +135,12 @@ def _opened(place: Place) -> Iterator[Database]:
         yield db
 
 
-def _before(db: Database, place: Place) -> Any:
-    """Return what applies now, read with the plugins that it was made for; None: it does not fit them any more."""
-    try:
-        return store.current_or_default(db, place.plugins(store.disabled_plugins(db)))[1]
-    except (ConfigurationError, PluginError):
-        return None
-
-
 def _open_deliveries(db: Database, node: str, destination: str) -> int:
     query = sa.select(sa.func.count()).where(
         delivery.c.forward_node == node, delivery.c.destination == destination, delivery.c.not_before.is_not(None)
     )
     with db.read() as connection:
         return connection.execute(query).scalar() or 0
-
-
-def _author() -> str:
-    """Return who runs the command, for the history."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        # a container's user may have no name
-        return f"uid {os.getuid()}"
 
 
 def _tell(done: store.Applied) -> None:

@@ -17,7 +17,7 @@ from karnak_core.errors import ConfigProblem, ConfigurationError
 from karnak_core.plugins import Plugins
 
 
-def read_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> tuple[Configuration, Plugins]:
+def load_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> Configuration:
     """Read a configuration file.
 
     Parameters
@@ -32,14 +32,13 @@ def read_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> tupl
     PluginError
         A plugin cannot be used, or a name under ``plugins.disabled`` is not installed.
     """
-    return read_text(_text(path), plugins, path.parent)
+    return load_text(_text(path), plugins, path.parent)
 
 
-def read_text(text: str, plugins: Callable[[Collection[str]], Plugins], folder: Path) -> tuple[Configuration, Plugins]:
-    """Read the text of a configuration file that lies, or would lie, in ``folder``; raises as ``read_file`` does."""
+def load_text(text: str, plugins: Callable[[Collection[str]], Plugins], folder: Path) -> Configuration:
+    """Read the text of a configuration file that lies, or would lie, in ``folder``; raises as ``load_file`` does."""
     document = yaml_text.parse(text)
-    loaded = plugins(disabled_in(document))
-    return load(document, loaded, folder), loaded
+    return load(document, plugins(disabled_in(document)), folder)
 
 
 def _text(path: Path) -> str:

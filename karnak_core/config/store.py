@@ -19,7 +19,7 @@ from karnak_core.config.seal import sealed
 from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
 from karnak_core.database.tables import config_version
-from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
+from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound, PluginError
 from karnak_core.model import now_ms
 from karnak_core.plugins import Plugins
 
@@ -27,6 +27,14 @@ logger = logging.getLogger(__name__)
 
 MAX_COMMENT = 255
 MAX_AUTHOR = 128
+
+
+class PluginLoader(Protocol):
+    """Something that loads plugins, such as the ``Place`` that a command was given."""
+
+    def plugins(self, disabled: Collection[str] = ()) -> Plugins:
+        """Load the installed plugins without the disabled ones."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,10 +70,10 @@ def _newest(connection: sa.Connection) -> int:
     return connection.execute(sa.select(sa.func.max(config_version.c.id))).scalar() or 0
 
 
-def disabled_plugins(db: Database, number: int | None = None) -> tuple[str, ...]:
-    """Return the plugins that a version, or the one that applies, disables: load without these before reading it."""
+def disabled_plugins(db: Database) -> tuple[str, ...]:
+    """Return the plugins that the version that applies disables: load plugins without these before reading it."""
     with db.read() as connection:
-        return disabled_in(_document(connection, number or _newest(connection)) or {})
+        return disabled_in(_document(connection, _newest(connection)) or {})
 
 
 def current(db: Database, plugins: Plugins) -> tuple[int, Configuration] | None:
@@ -104,9 +112,14 @@ def _document(connection: sa.Connection, number: int) -> dict[str, Any] | None:
 
 
 def apply(
-    db: Database, plugins: Plugins, vault: Vault, configuration: Configuration, *, author: str, comment: str = ""
+    db: Database, loader: PluginLoader, vault: Vault, configuration: Configuration, *, author: str, comment: str = ""
 ) -> Applied:
     """Make ``configuration`` the version that applies, in one transaction.
+
+    Parameters
+    ----------
+    loader
+        Loads the plugins for what applies so far, to tell what changes.
 
     Raises
     ------
@@ -121,12 +134,12 @@ def apply(
             # readers go on; a second writer waits, and then sees this one's version
             connection.exec_driver_sql("LOCK TABLE config_version IN SHARE ROW EXCLUSIVE MODE")
         number = _newest(connection)
-        before = _read_or_none(connection, plugins)
-        configuration = sealed(configuration, vault, before)
+        old = _before(connection, loader)
+        configuration = sealed(configuration, vault, old)
         document = to_document(configuration)
         if number and document == _document(connection, number):
             return Applied(version=number, changes=(), new=False)
-        lines = tuple(_lines(number, before, configuration))
+        lines = tuple(_lines(number, old, configuration))
         connection.execute(
             sa.insert(config_version).values(
                 id=number + 1,
@@ -140,20 +153,26 @@ def apply(
     return Applied(version=number + 1, changes=lines, new=True)
 
 
-def _read_or_none(connection: sa.Connection, plugins: Plugins) -> Configuration | None:
-    """Return what applies, if it still fits the plugins; what does not may be replaced all the same."""
+def before(db: Database, loader: PluginLoader) -> Configuration | None:
+    """Return what applies, or the default; None: it does not fit the installed plugins, and can only be replaced."""
+    with db.read() as connection:
+        return _before(connection, loader)
+
+
+def _before(connection: sa.Connection, loader: PluginLoader) -> Configuration | None:
+    document = _document(connection, _newest(connection))
     try:
-        found = _current(connection, plugins)
-        return found[1] if found else default_configuration(plugins)
-    except ConfigurationError:
+        plugins = loader.plugins(disabled_in(document or {}))
+        return default_configuration(plugins) if document is None else load(document, plugins, ask_plugins=False)
+    except (ConfigurationError, PluginError):
         return None
 
 
-def _lines(number: int, before: Configuration | None, after: Configuration) -> list[str]:
-    if before is None:
+def _lines(number: int, old: Configuration | None, new: Configuration) -> list[str]:
+    if old is None:
         replaced = f"version {number}" if number else "the default"
         return [f"~ everything: {replaced} does not fit the plugins and is replaced"]
-    return changes(before, after)
+    return changes(old, new)
 
 
 def history(db: Database) -> list[Version]:
@@ -173,14 +192,14 @@ def history(db: Database) -> list[Version]:
     ]
 
 
-def version(db: Database, plugins: Plugins, number: int) -> Configuration:
-    """Return the configuration of one version, checked by the plugins that are loaded now.
+def version(db: Database, loader: PluginLoader, number: int) -> Configuration:
+    """Return the configuration of one version, checked by the plugins that are installed now.
 
     Raises
     ------
     NotFound
         There is no such version.
-    ConfigurationError
+    ConfigurationError, PluginError
         It does not fit the plugins any more.
     """
     with db.read() as connection:
@@ -189,21 +208,16 @@ def version(db: Database, plugins: Plugins, number: int) -> Configuration:
     if document is None:
         known = f"1 to {newest}" if newest else "none was ever applied"
         raise NotFound(f"there is no version {number}; known: {known}")
-    return load(document, plugins)
+    return load(document, loader.plugins(disabled_in(document)))
 
 
-def rollback(db: Database, plugins: Plugins, vault: Vault, number: int, *, author: str, comment: str = "") -> Applied:
+def rollback(
+    db: Database, loader: PluginLoader, vault: Vault, number: int, *, author: str, comment: str = ""
+) -> Applied:
     """Make the configuration of an earlier version apply again, as a new version; raises as ``version`` does."""
-    configuration = version(db, plugins, number)
-    return apply(db, plugins, vault, configuration, author=author, comment=comment or f"rollback to version {number}")
-
-
-class PluginLoader(Protocol):
-    """Something that loads plugins, such as the ``Place`` that a command was given."""
-
-    def plugins(self, disabled: Collection[str] = ()) -> Plugins:
-        """Load the installed plugins without the disabled ones."""
-        ...
+    configuration = version(db, loader, number)
+    comment = comment or f"rollback to version {number}"
+    return apply(db, loader, vault, configuration, author=author, comment=comment)
 
 
 class Following:
@@ -224,9 +238,9 @@ class Following:
         self._seen = self._current[0]
 
     @classmethod
-    def start(cls, db: Database, place: PluginLoader) -> Following:
+    def start(cls, db: Database, loader: PluginLoader) -> Following:
         """Load the plugins that the configuration does not disable, and follow it; raises PluginError, too."""
-        return cls(db, place.plugins(disabled_plugins(db)))
+        return cls(db, loader.plugins(disabled_plugins(db)))
 
     @property
     def configuration(self) -> Configuration:
@@ -260,4 +274,7 @@ class Following:
                 )
                 return False
             self._seen = self._current[0]
+            disabled = self.configuration.plugins.disabled
+            if set(disabled) != self.plugins.disabled:
+                logger.warning("plugins.disabled is now [%s]; restart the gateway for it", ", ".join(disabled))
             return True

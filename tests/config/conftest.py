@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -37,9 +37,29 @@ def third_party() -> EntryPoint:
     return EntryPoint(name="third_party", value=name, group=GROUP)
 
 
+class Installed:
+    """A machine with these plugins, and no others, installed."""
+
+    def __init__(self, *entries: EntryPoint) -> None:
+        self.entries = entries
+
+    def plugins(self, disabled: Collection[str] = ()) -> Plugins:
+        return plugins_module.load(disabled, entries=self.entries)
+
+
 @pytest.fixture
-def plugins(third_party: EntryPoint) -> Plugins:
-    return plugins_module.load(entries=[third_party])
+def installed(third_party: EntryPoint) -> Installed:
+    return Installed(third_party)
+
+
+@pytest.fixture
+def nothing_installed() -> Installed:
+    return Installed()
+
+
+@pytest.fixture
+def plugins(installed: Installed) -> Plugins:
+    return installed.plugins()
 
 
 @pytest.fixture

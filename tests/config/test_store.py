@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from karnak_core import plugins as plugins_module
 from karnak_core.config import store
 from karnak_core.config.models import Configuration
-from karnak_core.config.store import Following
+from karnak_core.config.store import Following, PluginLoader
 from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
 from karnak_core.errors import ConfigurationError, NotFound
@@ -30,9 +28,9 @@ NODE = """
 
 
 @pytest.fixture
-def apply(db: Database, plugins: Plugins, vault: Vault) -> Callable[..., store.Applied]:
+def apply(db: Database, installed: PluginLoader, vault: Vault) -> Callable[..., store.Applied]:
     def apply_it(configuration: Configuration, comment: str = "") -> store.Applied:
-        return store.apply(db, plugins, vault, configuration, author="tester", comment=comment)
+        return store.apply(db, installed, vault, configuration, author="tester", comment=comment)
 
     return apply_it
 
@@ -81,42 +79,40 @@ def test_history_tells_who_why_and_what(db: Database, read: Load, apply: Apply) 
 
 
 def test_rollback_makes_a_new_version_of_an_old_document(
-    db: Database, plugins: Plugins, vault: Vault, read: Load, apply: Apply
+    db: Database, plugins: Plugins, installed: PluginLoader, vault: Vault, read: Load, apply: Apply
 ) -> None:
     apply(read(NODE.format(port=104)))
     apply(read(NODE.format(port=11104)))
-    done = store.rollback(db, plugins, vault, 1, author="tester")
+    done = store.rollback(db, installed, vault, 1, author="tester")
     assert (done.version, done.changes) == (3, ("~ FORWARD/pacs: port 11104 -> 104",))
     assert store.current(db, plugins) == (3, read(NODE.format(port=104)))
     assert store.history(db)[0].comment == "rollback to version 1"
 
 
 def test_rollback_to_a_version_that_never_was_is_refused(
-    db: Database, plugins: Plugins, vault: Vault, read: Load, apply: Apply
+    db: Database, plugins: Plugins, installed: PluginLoader, vault: Vault, read: Load, apply: Apply
 ) -> None:
     with pytest.raises(NotFound, match="there is no version 7; known: none was ever applied"):
-        store.rollback(db, plugins, vault, 7, author="tester")
+        store.rollback(db, installed, vault, 7, author="tester")
     apply(read(NODE.format(port=104)))
     with pytest.raises(NotFound, match="there is no version 7; known: 1 to 1"):
-        store.rollback(db, plugins, vault, 7, author="tester")
+        store.rollback(db, installed, vault, 7, author="tester")
 
 
 def test_rollback_to_what_does_not_fit_the_plugins_any_more_is_refused(
-    db: Database, vault: Vault, read: Load, apply: Apply
+    db: Database, nothing_installed: PluginLoader, vault: Vault, read: Load, apply: Apply
 ) -> None:
     apply(read(NODE.format(port=104)))
-    without = plugins_module.load(entries=[])
     with pytest.raises(ConfigurationError, match="type: 'peer' is not a known type; known: none"):
-        store.rollback(db, without, vault, 1, author="tester")
+        store.rollback(db, nothing_installed, vault, 1, author="tester")
     assert store.version_number(db) == 1
 
 
 def test_what_does_not_fit_the_plugins_any_more_can_be_replaced(
-    db: Database, vault: Vault, read: Load, apply: Apply
+    db: Database, nothing_installed: PluginLoader, vault: Vault, read: Load, apply: Apply
 ) -> None:
     apply(read(NODE.format(port=104)))
-    without = plugins_module.load(entries=[])
-    done = store.apply(db, without, vault, Configuration(), author="tester")
+    done = store.apply(db, nothing_installed, vault, Configuration(), author="tester")
     assert done.changes == ("~ everything: version 1 does not fit the plugins and is replaced",)
 
 
@@ -146,9 +142,7 @@ def test_two_writers_at_once_both_make_a_version(db: Database, read: Load, apply
 def test_plugins_that_are_disabled_are_known_before_any_is_loaded(db: Database, read: Load, apply: Apply) -> None:
     assert store.disabled_plugins(db) == ()
     apply(read("plugins: {disabled: [other]}"))
-    apply(read("{}"))
-    assert store.disabled_plugins(db) == ()
-    assert store.disabled_plugins(db, 1) == ("other",)
+    assert store.disabled_plugins(db) == ("other",)
 
 
 def test_following_sees_a_new_version(db: Database, plugins: Plugins, read: Load, apply: Apply) -> None:
@@ -161,11 +155,15 @@ def test_following_sees_a_new_version(db: Database, plugins: Plugins, read: Load
 
 
 def test_following_goes_on_with_the_old_version_when_the_new_one_does_not_fit(
-    db: Database, plugins: Plugins, vault: Vault, read: Load, apply: Apply, caplog: pytest.LogCaptureFixture
+    db: Database,
+    nothing_installed: PluginLoader,
+    vault: Vault,
+    read: Load,
+    apply: Apply,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    without = plugins_module.load(entries=[])
-    store.apply(db, without, vault, Configuration(), author="tester")
-    following = Following(db, without)
+    store.apply(db, nothing_installed, vault, Configuration(), author="tester")
+    following = Following(db, nothing_installed.plugins())
     apply(read(NODE.format(port=104)))
     assert [following.refresh() for _ in range(3)] == [False, False, False]
     assert (following.version, following.configuration) == (1, Configuration())
@@ -177,21 +175,19 @@ def test_following_goes_on_with_the_old_version_when_the_new_one_does_not_fit(
     assert following.version == 3
 
 
-def test_following_cannot_start_with_what_does_not_fit(db: Database, read: Load, apply: Apply) -> None:
+def test_following_cannot_start_with_what_does_not_fit(
+    db: Database, nothing_installed: PluginLoader, read: Load, apply: Apply
+) -> None:
     apply(read(NODE.format(port=104)))
     with pytest.raises(ConfigurationError):
-        Following(db, plugins_module.load(entries=[]))
+        Following(db, nothing_installed.plugins())
 
 
 def test_following_loads_the_plugins_that_are_not_disabled(
-    db: Database, third_party: EntryPoint, read: Load, apply: Apply
+    db: Database, installed: PluginLoader, read: Load, apply: Apply
 ) -> None:
-    class Installed:
-        def plugins(self, disabled: tuple[str, ...] = ()) -> Plugins:
-            return plugins_module.load(disabled, entries=[third_party])
-
     apply(read("plugins: {disabled: [third_party]}"))
-    following = Following.start(db, Installed())
+    following = Following.start(db, installed)
     assert following.plugins.disabled == {"third_party"}
     assert following.plugins.destinations == {}
 
