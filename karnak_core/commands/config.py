@@ -18,7 +18,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from karnak_core.commands.common import FAILED, WRONG, Place, data_options, fail, who
 from karnak_core.config import store
 from karnak_core.config.export import to_yaml
-from karnak_core.config.load import load_file
+from karnak_core.config.load import read_file
 from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.database import Database
@@ -52,7 +52,7 @@ def _told(command: Callable[..., Any]) -> Callable[..., Any]:
 @_told
 def check(file: Path, place: Place) -> None:
     """Say what is wrong in FILE. Uses neither the network nor the database."""
-    load_file(file, place.plugins)
+    read_file(file, place.plugins)
     click.echo(f"{file}: nothing is wrong")
 
 
@@ -62,7 +62,7 @@ def check(file: Path, place: Place) -> None:
 @_told
 def plan(file: Path, place: Place) -> None:
     """Show what applying FILE would change."""
-    configuration = load_file(file, place.plugins)
+    configuration, _ = read_file(file, place.plugins)
     with _opened(place) as db:
         before = store.before(db, place)
         if before is None:
@@ -80,7 +80,7 @@ def plan(file: Path, place: Place) -> None:
 @_told
 def apply(file: Path, comment: str, place: Place) -> None:
     """Make FILE the configuration that applies. A running gateway follows within two seconds."""
-    configuration = load_file(file, place.plugins)
+    configuration, _ = read_file(file, place.plugins)
     with _opened(place) as db:
         done = store.apply(
             db, place, place.open_vault(), configuration, author=who(), comment=comment or str(file.name)

@@ -17,8 +17,8 @@ from karnak_core.errors import ConfigProblem, ConfigurationError
 from karnak_core.plugins import Plugins
 
 
-def load_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> Configuration:
-    """Read a configuration file.
+def read_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> tuple[Configuration, Plugins]:
+    """Read a configuration file; return what it says, and the plugins that were loaded for it.
 
     Parameters
     ----------
@@ -32,13 +32,14 @@ def load_file(path: Path, plugins: Callable[[Collection[str]], Plugins]) -> Conf
     PluginError
         A plugin cannot be used, or a name under ``plugins.disabled`` is not installed.
     """
-    return load_text(_text(path), plugins, path.parent)
+    return read_text(_text(path), plugins, path.parent)
 
 
-def load_text(text: str, plugins: Callable[[Collection[str]], Plugins], folder: Path) -> Configuration:
-    """Read the text of a configuration file that lies, or would lie, in ``folder``; raises as ``load_file`` does."""
+def read_text(text: str, plugins: Callable[[Collection[str]], Plugins], folder: Path) -> tuple[Configuration, Plugins]:
+    """Read the text of a configuration file that lies, or would lie, in ``folder``; raises as ``read_file`` does."""
     document = yaml_text.parse(text)
-    return load(document, plugins(disabled_in(document)), folder)
+    loaded = plugins(disabled_in(document))
+    return load(document, loaded, folder), loaded
 
 
 def _text(path: Path) -> str:

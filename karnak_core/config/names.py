@@ -11,6 +11,8 @@ from typing import Annotated
 from pydantic import AfterValidator
 from pydicom._uid_dict import UID_dictionary
 
+from karnak_core.expressions import Condition, ExpressionError
+
 #: DICOM PS3.5 section 9.1
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
 NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
@@ -56,8 +58,6 @@ def _description(text: str) -> str:
 
 def _condition(text: str) -> str:
     if text.strip():
-        from karnak_core.expressions import Condition, ExpressionError
-
         try:
             Condition.parse(text, place="")
         except ExpressionError as error:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -112,14 +112,21 @@ def _document(connection: sa.Connection, number: int) -> dict[str, Any] | None:
 
 
 def apply(
-    db: Database, loader: PluginLoader, vault: Vault, configuration: Configuration, *, author: str, comment: str = ""
+    db: Database,
+    plugins: Plugins | PluginLoader,
+    vault: Vault,
+    configuration: Configuration,
+    *,
+    author: str,
+    comment: str = "",
 ) -> Applied:
     """Make ``configuration`` the version that applies, in one transaction.
 
     Parameters
     ----------
-    loader
-        Loads the plugins for what applies so far, to tell what changes.
+    plugins
+        To read what applies so far with, and to tell what changes; given what loads them, that is read without the
+        plugins that it disables.
 
     Raises
     ------
@@ -134,7 +141,7 @@ def apply(
             # readers go on; a second writer waits, and then sees this one's version
             connection.exec_driver_sql("LOCK TABLE config_version IN SHARE ROW EXCLUSIVE MODE")
         number = _newest(connection)
-        old = _before(connection, loader)
+        old = _before(connection, plugins)
         configuration = sealed(configuration, vault, old)
         document = to_document(configuration)
         if number and document == _document(connection, number):
@@ -153,19 +160,23 @@ def apply(
     return Applied(version=number + 1, changes=lines, new=True)
 
 
-def before(db: Database, loader: PluginLoader) -> Configuration | None:
+def before(db: Database, plugins: Plugins | PluginLoader) -> Configuration | None:
     """Return what applies, or the default; None: it does not fit the installed plugins, and can only be replaced."""
     with db.read() as connection:
-        return _before(connection, loader)
+        return _before(connection, plugins)
 
 
-def _before(connection: sa.Connection, loader: PluginLoader) -> Configuration | None:
+def _before(connection: sa.Connection, plugins: Plugins | PluginLoader) -> Configuration | None:
     document = _document(connection, _newest(connection))
     try:
-        plugins = loader.plugins(disabled_in(document or {}))
-        return default_configuration(plugins) if document is None else load(document, plugins, ask_plugins=False)
+        fitting = _without(plugins, document or {})
+        return default_configuration(fitting) if document is None else load(document, fitting, ask_plugins=False)
     except (ConfigurationError, PluginError):
         return None
+
+
+def _without(plugins: Plugins | PluginLoader, document: Mapping[str, Any]) -> Plugins:
+    return plugins if isinstance(plugins, Plugins) else plugins.plugins(disabled_in(document))
 
 
 def _lines(number: int, old: Configuration | None, new: Configuration) -> list[str]:
@@ -192,7 +203,7 @@ def history(db: Database) -> list[Version]:
     ]
 
 
-def version(db: Database, loader: PluginLoader, number: int) -> Configuration:
+def version(db: Database, plugins: Plugins | PluginLoader, number: int) -> Configuration:
     """Return the configuration of one version, checked by the plugins that are installed now.
 
     Raises
@@ -208,16 +219,16 @@ def version(db: Database, loader: PluginLoader, number: int) -> Configuration:
     if document is None:
         known = f"1 to {newest}" if newest else "none was ever applied"
         raise NotFound(f"there is no version {number}; known: {known}")
-    return load(document, loader.plugins(disabled_in(document)))
+    return load(document, _without(plugins, document))
 
 
 def rollback(
-    db: Database, loader: PluginLoader, vault: Vault, number: int, *, author: str, comment: str = ""
+    db: Database, plugins: Plugins | PluginLoader, vault: Vault, number: int, *, author: str, comment: str = ""
 ) -> Applied:
     """Make the configuration of an earlier version apply again, as a new version; raises as ``version`` does."""
-    configuration = version(db, loader, number)
+    configuration = version(db, plugins, number)
     comment = comment or f"rollback to version {number}"
-    return apply(db, loader, vault, configuration, author=author, comment=comment)
+    return apply(db, plugins, vault, configuration, author=author, comment=comment)
 
 
 class Following:
