@@ -174,12 +174,12 @@ class Caller:
 class OpenContext:
     """What core tells a part when it opens it."""
 
-    #: the forward node's AE title
-    forward_node: str
-    #: the destination's name
-    destination: str
     #: where relative paths of the configuration start
     data_directory: Path
+    #: the forward node's AE title; empty for a service
+    forward_node: str = ""
+    #: the destination's name; empty for a service
+    destination: str = ""
     #: AE title -> (hostname, port), from ``application_entities``
     application_entities: Mapping[str, tuple[str, int]] = field(default_factory=dict)
 

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import State, now_ms
-from karnak_core.spool import leases, tallies
+from karnak_core.spool import leases, tallies, wakeups
 from karnak_core.spool.views import Filter, matching
 
 
@@ -60,6 +60,16 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
         )
         removable += leases.forget_files(connection, sorted({row.instance_id for row in rows}))
     return len(ids), removable
+
+
+def pending_topics(connection: sa.Connection) -> set[str]:
+    """Return the wake-up topics of every destination that something waits for."""
+    rows = connection.execute(
+        sa.select(delivery.c.forward_node, delivery.c.destination)
+        .where(delivery.c.not_before.is_not(None), delivery.c.state == State.PENDING)
+        .distinct()
+    )
+    return {wakeups.topic(node, destination) for node, destination in rows}
 
 
 def _ids(connection: sa.Connection, chosen: Filter, states: tuple[State, ...]) -> list[int]:

@@ -1,0 +1,5 @@
+"""``python -m karnak_core`` is ``karnak``."""
+
+from karnak_core.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""The commands of ``karnak``, a module for each group of them."""

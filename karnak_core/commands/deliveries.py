@@ -1,0 +1,198 @@
+"""``karnak deliveries``: list, show, retry, discard and export."""
+
+from __future__ import annotations
+
+import csv
+import functools
+import json
+import sys
+from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any, TextIO
+
+import click
+
+from karnak_core.commands.common import Place, data_options, fail
+from karnak_core.commands.people import console, table, who
+from karnak_core.model import State
+from karnak_core.spool import decisions, wakeups
+from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.views import FIELDS, Filter
+from karnak_core.spool.views import deliveries as select_deliveries
+
+#: numbers in the decisions' table of choices
+ALL_STATES = [state.value for state in State]
+
+
+class Moment(click.ParamType):
+    """A date, or date and time, of this machine's time zone unless it names one; ms since 1970."""
+
+    name = "date"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
+        """Parse ISO 8601."""
+        if isinstance(value, int):
+            return value
+        try:
+            moment = datetime.fromisoformat(value)
+        except ValueError:
+            self.fail(f"{value!r} is no date; write 2026-11-25 or 2026-11-25T20:15", param, ctx)
+        return int(moment.astimezone(UTC).timestamp() * 1000)
+
+
+def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that choose deliveries; the command gets them as ``chosen``."""
+
+    @click.option("--id", "ids", type=int, multiple=True, help="Delivery number; may be repeated.")
+    @click.option("--node", "forward_node", help="Forward node.")
+    @click.option("--destination", help="Destination name, or NODE/NAME.")
+    @click.option("--state", "states", type=click.Choice(ALL_STATES), multiple=True, help="May be repeated.")
+    @click.option("--study", "study_instance_uid", help="Study Instance UID, original or sent.")
+    @click.option("--series", "series_instance_uid", help="Series Instance UID, original or sent.")
+    @click.option("--instance", "--sop", "sop_instance_uid", help="SOP Instance UID, original or sent.")
+    @click.option("--since", type=Moment(), help="Received at or after.")
+    @click.option("--until", type=Moment(), help="Received before.")
+    @functools.wraps(command)
+    def with_filter(
+        *arguments: Any,
+        ids: tuple[int, ...],
+        forward_node: str | None,
+        destination: str | None,
+        states: tuple[str, ...],
+        study_instance_uid: str | None,
+        series_instance_uid: str | None,
+        sop_instance_uid: str | None,
+        since: int | None,
+        until: int | None,
+        **options: Any,
+    ) -> Any:
+        if destination and "/" in destination:
+            forward_node, destination = destination.rsplit("/", 1)
+        chosen = Filter(
+            ids=ids,
+            forward_node=forward_node,
+            destination=destination,
+            states=tuple(State(state) for state in states),
+            study_instance_uid=study_instance_uid,
+            series_instance_uid=series_instance_uid,
+            sop_instance_uid=sop_instance_uid,
+            since=since,
+            until=until,
+        )
+        return command(*arguments, chosen=chosen, **options)
+
+    return with_filter
+
+
+@click.group()
+def deliveries() -> None:
+    """See what became of every instance, and decide about what failed."""
+
+
+@deliveries.command("list")
+@filter_options
+@click.option("--limit", type=click.IntRange(1), help="At most this many.  [default: 100; with --json: all]")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@data_options
+def list_(place: Place, chosen: Filter, limit: int | None, as_json: bool) -> None:
+    """List deliveries, the newest first."""
+    with place.open_database().read() as connection:
+        if as_json:
+            for row in select_deliveries(connection, chosen, limit=limit, newest_first=True):
+                click.echo(json.dumps(row))
+            return
+        rows = list(select_deliveries(connection, chosen, limit=limit or 100, newest_first=True))
+    console().print(
+        table(
+            ("id", "destination", "state", "attempts", "received", "SOP instance", "reason"),
+            (
+                (
+                    row["id"],
+                    f"{row['forward_node']}/{row['destination']}",
+                    row["state"],
+                    row["attempts"],
+                    row["received_at"],
+                    row["sop_instance_uid"],
+                    row["reason"],
+                )
+                for row in rows
+            ),
+        )
+    )
+    if limit is None and len(rows) == 100:
+        click.echo("the newest 100 are shown; --limit shows more", err=True)
+
+
+@deliveries.command()
+@click.argument("number", type=int)
+@click.option("--json", "as_json", is_flag=True)
+@data_options
+def show(place: Place, number: int, as_json: bool) -> None:
+    """Show everything about one delivery."""
+    with place.open_database().read() as connection:
+        row = next(select_deliveries(connection, Filter(ids=(number,))), None)
+    if row is None:
+        fail(f"there is no delivery {number}")
+    if as_json:
+        click.echo(json.dumps(row))
+        return
+    for name, value in row.items():
+        click.echo(f"{name:28} {'' if value is None else value}")
+
+
+@deliveries.command()
+@filter_options
+@click.option("--all", "everything", is_flag=True, help="Needed to retry without any filter.")
+@data_options
+def retry(place: Place, chosen: Filter, everything: bool) -> None:
+    """Try failed deliveries again, and pending ones now."""
+    _need_filter(chosen, everything)
+    database = place.open_database()
+    with database.write() as connection:
+        count = decisions.retry(connection, chosen, who())
+        topics = decisions.pending_topics(connection)
+    wakeups.open_wakeups(database, place.data_directory).publish(topics)
+    click.echo(f"{count} deliveries are tried again")
+
+
+@deliveries.command()
+@filter_options
+@click.option("--all", "everything", is_flag=True, help="Needed to discard without any filter.")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@data_options
+def discard(place: Place, chosen: Filter, everything: bool, yes: bool) -> None:
+    """Give up failed and pending deliveries; their files go when nothing else needs them."""
+    _need_filter(chosen, everything)
+    if not yes:
+        click.confirm("Discarded instances are not sent. Go on?", abort=True)
+    with place.open_database().write() as connection:
+        count, removable = decisions.discard(connection, chosen, who())
+    SpoolFolder(place.data_directory / "spool").remove(removable)
+    click.echo(f"{count} deliveries are discarded")
+
+
+@deliveries.command()
+@filter_options
+@click.option("--delimiter", default=",", show_default=True, help="One character; \\t for a tabulator.")
+@click.option("--quote", default='"', show_default=True, help="One character.")
+@click.option(
+    "--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", help="File; default: stdout."
+)
+@data_options
+def export(place: Place, chosen: Filter, delimiter: str, quote: str, output: TextIO) -> None:
+    """Write deliveries as CSV with a header line."""
+    delimiter = "\t" if delimiter == "\\t" else delimiter
+    if len(delimiter) != 1 or len(quote) != 1 or delimiter == quote or {delimiter, quote} & {"\r", "\n"}:
+        fail("--delimiter and --quote are one character each, different, and no line end", 2)
+    sheet = csv.writer(output, delimiter=delimiter, quotechar=quote, lineterminator="\n")
+    sheet.writerow(FIELDS)
+    with place.open_database().read() as connection:
+        for row in select_deliveries(connection, chosen):
+            sheet.writerow(["" if row[name] is None else row[name] for name in FIELDS])
+    if output is not sys.stdout:
+        output.flush()
+
+
+def _need_filter(chosen: Filter, everything: bool) -> None:
+    if chosen == Filter() and not everything:
+        fail("name what to change by a filter, or say --all", 2)

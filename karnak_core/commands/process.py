@@ -1,0 +1,142 @@
+"""``karnak process``: one process of a running gateway; started by ``serve``, not by people."""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import click
+
+from karnak_core import logs
+from karnak_core.commands.common import Place, data_options
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.deliver.process import DeliveryProcess
+from karnak_core.gateway import GRACE_SECONDS
+from karnak_core.plugins import Plugins
+from karnak_core.receive import process as receive_process
+from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.wakeups import open_wakeups
+
+PR_SET_PDEATHSIG = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Started:
+    """What every process of the gateway has."""
+
+    place: Place
+    database: Database
+    plugins: Plugins
+    following: Following
+    folder: SpoolFolder
+    owner: str
+    node: str
+    stop: threading.Event
+    say_ready: Callable[[], None]
+
+
+@click.group(hidden=True)
+@data_options
+@click.option("--owner", required=True)
+@click.option("--node", required=True)
+@click.option("--parent", required=True, type=int)
+@click.option("--ready", required=True, type=int)
+@click.option("--verbose", is_flag=True)
+@click.pass_context
+def process(
+    context: click.Context, place: Place, owner: str, node: str, parent: int, ready: int, verbose: bool
+) -> None:
+    """Run one process of the gateway."""
+    _end_with(parent)
+    logs.configure(verbose=verbose, role=str(context.invoked_subcommand))
+    _use_all_descriptors()
+    stop = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: stop.set())
+    database = place.open_database()
+    following = Following.start(database, place)
+    context.obj = Started(
+        place=place,
+        database=database,
+        plugins=following.plugins,
+        following=following,
+        folder=SpoolFolder(place.data_directory / "spool"),
+        owner=owner,
+        node=node,
+        stop=stop,
+        say_ready=lambda: _say_ready(ready),
+    )
+
+
+@process.command()
+@click.option("--socket", "descriptor", required=True, type=int)
+@click.pass_obj
+def receive(started: Started, descriptor: int) -> None:
+    """Receive instances."""
+    receive_process.run(
+        listening=socket.socket(fileno=descriptor),
+        database=started.database,
+        folder=started.folder,
+        following=started.following,
+        plugins=started.plugins,
+        wake=open_wakeups(started.database, started.place.data_directory),
+        stop=started.stop,
+        grace=GRACE_SECONDS,
+        ready=started.say_ready,
+    )
+    _leave()
+
+
+@process.command()
+@click.option("--index", required=True, type=int)
+@click.option("--count", required=True, type=int)
+@click.pass_obj
+def deliver(started: Started, index: int, count: int) -> None:
+    """Deliver instances."""
+    DeliveryProcess(
+        database=started.database,
+        folder=started.folder,
+        following=started.following,
+        plugins=started.plugins,
+        wake=open_wakeups(started.database, started.place.data_directory),
+        data_directory=started.place.data_directory,
+        owner=started.owner,
+        node=started.node,
+        index=index,
+        count=count,
+    ).run(started.stop, GRACE_SECONDS, started.say_ready)
+    _leave()
+
+
+def _end_with(parent: int) -> None:
+    """Die with the supervisor, however it dies: nobody else would stop us."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit(1)
+
+
+def _use_all_descriptors() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+
+def _say_ready(descriptor: int) -> None:
+    os.write(descriptor, b"1")
+    os.close(descriptor)
+
+
+def _leave() -> None:
+    """End now: a thread that still waits for a peer must not keep the process; everything durable is done."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)

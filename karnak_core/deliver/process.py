@@ -1,0 +1,236 @@
+"""A delivery process: workers for its share of every destination's connections; the first one also keeps house."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+import zlib
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+from karnak_core.config.models import Configuration, Destination
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.deliver.filters import Filters
+from karnak_core.deliver.pipeline import Pipeline
+from karnak_core.deliver.retry import RetryRule
+from karnak_core.deliver.worker import Doorbell, Route, Worker
+from karnak_core.expressions import Condition
+from karnak_core.model import OpenContext
+from karnak_core.plugins import Plugins
+from karnak_core.spool import health, leases, processes, retention, wakeups
+from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.wakeups import Wakeups
+
+logger = logging.getLogger(__name__)
+
+FOLLOW_SECONDS = 1.0
+HOUSEKEEPING_SECONDS = 600.0
+
+Key = tuple[str, str]
+
+
+class DeliveryProcess:
+    """Owns this process's workers and its leases."""
+
+    def __init__(
+        self,
+        *,
+        database: Database,
+        folder: SpoolFolder,
+        following: Following,
+        plugins: Plugins,
+        wake: Wakeups,
+        data_directory: Path,
+        owner: str,
+        node: str,
+        index: int,
+        count: int,
+    ) -> None:
+        self._database = database
+        self._folder = folder
+        self._following = following
+        self._plugins = plugins
+        self._wake = wake
+        self._data_directory = data_directory
+        self._owner = owner
+        self._node = node
+        #: this is the ``index``-th of ``count`` delivery processes, counted from 0
+        self._index, self._count = index, count
+        self._workers: dict[Key, list[Worker]] = {}
+        self._bells: dict[str, Doorbell] = {}
+        self._changed = threading.Event()
+
+    def run(self, stop: threading.Event, grace: float, ready: Callable[[], None]) -> None:
+        """Deliver until ``stop`` is set; then let what is in flight finish for ``grace`` seconds."""
+        with self._database.write() as connection:
+            processes.register(connection, self._owner, self._node, "deliver")
+        self._wake.subscribe(self._ring)
+        self._replace_workers(None, self._following.configuration)
+        ready()
+        beat_at = kept_at = 0.0
+        try:
+            while not stop.is_set():
+                now = time.monotonic()
+                if now - beat_at >= processes.HEARTBEAT_SECONDS:
+                    beat_at = now
+                    if not self._beat():
+                        return
+                if self._index == 0 and now - kept_at >= HOUSEKEEPING_SECONDS:
+                    kept_at = now
+                    self._keep_house()
+                self._changed.wait(FOLLOW_SECONDS)
+                self._changed.clear()
+                self._follow()
+        finally:
+            self._stop_workers([worker for workers in self._workers.values() for worker in workers], grace)
+            with self._database.write() as connection:
+                leases.release(connection, [self._owner])
+            self._wake.close()
+
+    def _ring(self, topic: str) -> None:
+        if topic == wakeups.CONFIGURATION:
+            self._changed.set()
+        elif (bell := self._bells.get(topic)) is not None:
+            bell.ring()
+
+    def _beat(self) -> bool:
+        try:
+            with self._database.write(durable=False) as connection:
+                if not processes.heartbeat(connection, self._owner):
+                    # e.g. suspended for long: others have our deliveries now
+                    logger.error("the leases of this process were given away; it ends and is started anew")
+                    return False
+                released = processes.release_unseen(connection)
+        except Exception:
+            logger.exception("cannot reach the ledger")
+            return True
+        if released:
+            logger.warning("%d deliveries of processes that are gone are pending again", released)
+        return True
+
+    def _keep_house(self) -> None:
+        try:
+            storage = self._following.configuration.storage
+            forgotten = retention.forget_finished(
+                self._database, days=storage.retention_days, at_most=storage.retention_deliveries
+            )
+            swept = retention.sweep_files(self._database, self._folder)
+            with self._database.write() as connection:
+                failed = leases.fail_removed(connection, _keys(self._following.configuration))
+        except Exception:
+            logger.exception("housekeeping failed; it is tried again later")
+            return
+        logger.info(
+            "housekeeping: %d finished deliveries forgotten, %d left-over files removed, %d deliveries to removed"
+            " destinations failed",
+            forgotten,
+            swept,
+            failed,
+        )
+
+    def _follow(self) -> None:
+        old = self._following.configuration
+        try:
+            if not self._following.refresh():
+                return
+        except Exception:
+            logger.exception("cannot look at the configuration; the last one stays in use")
+            return
+        self._replace_workers(old, self._following.configuration)
+        if self._index == 0:
+            with self._database.write() as connection:
+                leases.fail_removed(connection, _keys(self._following.configuration))
+        logger.info("following configuration version %s", self._following.version)
+
+    def _replace_workers(self, old: Configuration | None, new: Configuration) -> None:
+        """Start, stop and replace workers so that they fit; those of unchanged destinations go on."""
+        before = _destinations(old) if old else {}
+        after = _destinations(new)
+        same_directory = old is not None and old.application_entities == new.application_entities
+        changed = [key for key, was in before.items() if after.get(key) != was or not same_directory]
+        stopped = [worker for key in changed for worker in self._workers.pop(key, [])]
+        # in flight with the old settings: the new workers need not wait for them
+        threading.Thread(target=self._stop_workers, args=(stopped, 60.0), daemon=True).start()
+        for key, destination in after.items():
+            if key not in self._workers:
+                if key in changed:
+                    self._forget_trouble(key)
+                self._start_workers(new, key, destination)
+
+    def _start_workers(self, configuration: Configuration, key: Key, destination: Destination) -> None:
+        self._workers[key] = []
+        if not destination.enabled or destination.paused:
+            return
+        route = self._route(configuration, key[0], destination)
+        bell = self._bells.setdefault(wakeups.topic(*key), Doorbell())
+        # every process shares out the connections alike, whenever it was started
+        first = zlib.crc32("/".join(key).encode())
+        for slot in range(getattr(destination.options, "connections", 1)):
+            if (first + slot) % self._count != self._index:
+                continue
+            worker = Worker(
+                route,
+                database=self._database,
+                folder=self._folder,
+                plugins=self._plugins,
+                owner=self._owner,
+                bell=bell,
+            )
+            self._workers[key].append(worker)
+            worker.start()
+
+    def _route(self, configuration: Configuration, forward_node: str, destination: Destination) -> Route:
+        condition = Condition.parse(destination.condition) if destination.condition else None
+        filters = Filters(destination.name, frozenset(destination.authorized_sop_classes), condition, self._plugins)
+        return Route(
+            forward_node=forward_node,
+            destination=destination.name,
+            kind=self._plugins.destinations[destination.type],
+            options=destination.options,
+            context=open_context(configuration, forward_node, destination.name, self._data_directory),
+            pipeline=Pipeline(filters),
+            rule=RetryRule(
+                first=destination.retry_first,
+                longest=destination.retry_longest,
+                give_up_after=destination.retry_for,
+            ),
+        )
+
+    def _forget_trouble(self, key: Key) -> None:
+        with self._database.write() as connection:
+            health.forget(connection, *key)
+
+    def _stop_workers(self, workers: list[Worker], grace: float) -> None:
+        for worker in workers:
+            worker.stop()
+        deadline = time.monotonic() + grace
+        for worker in workers:
+            worker.join(max(0.0, deadline - time.monotonic()))
+
+
+def open_context(
+    configuration: Configuration, forward_node: str, destination: str, data_directory: Path
+) -> OpenContext:
+    """Return what a destination's part is told when it is opened."""
+    return OpenContext(
+        forward_node=forward_node,
+        destination=destination,
+        data_directory=data_directory,
+        application_entities={
+            entity.ae_title: (entity.hostname, entity.port) for entity in configuration.application_entities
+        },
+    )
+
+
+def _destinations(configuration: Configuration) -> Mapping[Key, Destination]:
+    return {
+        (node.ae_title, destination.name): destination
+        for node in configuration.forward_nodes
+        for destination in node.destinations
+    }
+
+
+def _keys(configuration: Configuration) -> list[Key]:
+    return list(_destinations(configuration))

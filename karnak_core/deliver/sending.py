@@ -1,0 +1,81 @@
+"""Send a batch through a destination's part and say how each delivery ended.
+
+The one place where what a part raises becomes an outcome.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator, Sequence
+
+from karnak_core.deliver.pipeline import Pipeline
+from karnak_core.deliver.retry import RetryRule, decide
+from karnak_core.errors import DeliveryError, Permanent, Retryable
+from karnak_core.model import BatchDestination, Delivery, Destination, Outcome, Outgoing, Sent, State
+
+logger = logging.getLogger(__name__)
+
+
+def deliver(
+    batch: Sequence[Delivery], pipeline: Pipeline, destination: Destination, rule: RetryRule
+) -> Iterator[tuple[Delivery, Outcome, DeliveryError | None]]:
+    """Yield each delivery with its outcome, and the error behind it, as soon as it is known.
+
+    A delivery that is not yielded was not tried.
+    """
+    ready: list[tuple[Delivery, Outgoing]] = []
+    for delivery in batch:
+        try:
+            ready.append((delivery, pipeline.prepare(delivery.instance)))
+        except DeliveryError as error:
+            yield delivery, decide(error, delivery, rule), None
+        except Exception as error:
+            yield delivery, decide(_bug(error, "preparing"), delivery, rule), None
+    waiting = {id(outgoing): delivery for delivery, outgoing in ready}
+    for outgoing, answer in _send([outgoing for _, outgoing in ready], destination):
+        delivery = waiting.pop(id(outgoing), None)
+        if delivery is None:
+            logger.error("a destination answered for an instance twice, or for one it was not given")
+            continue
+        if isinstance(answer, Sent):
+            yield delivery, _sent(answer, outgoing), None
+        else:
+            yield delivery, decide(answer, delivery, rule), answer
+
+
+def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple[Outgoing, Sent | DeliveryError]]:
+    if not batch:
+        return
+    if isinstance(destination, BatchDestination):
+        # what raises out of the iterator belongs to the next instance that has no answer
+        unanswered = list(batch)
+        try:
+            for outgoing, answer in destination.send_batch(batch):
+                unanswered = [other for other in unanswered if other is not outgoing]
+                yield outgoing, answer
+        except DeliveryError as error:
+            yield unanswered[0], error
+        except Exception as error:
+            yield unanswered[0], _bug(error, "sending")
+        return
+    for outgoing in batch:
+        try:
+            yield outgoing, destination.send(outgoing)
+        except DeliveryError as error:
+            yield outgoing, error
+            if not isinstance(error, Permanent):
+                return
+        except Exception as error:
+            yield outgoing, _bug(error, "sending")
+
+
+def _sent(answer: Sent, outgoing: Outgoing) -> Outcome:
+    return Outcome(state=State.DUPLICATE if answer.duplicate else State.SENT, reason=answer.warning, outgoing=outgoing)
+
+
+def _bug(error: Exception, doing: str) -> DeliveryError:
+    """Return a retryable error for what should not have been raised; the text may hold anything: not shown."""
+    if isinstance(error, FileNotFoundError):
+        return Permanent("the spool file is missing")
+    logger.error("unexpected error while %s", doing, exc_info=error)
+    return Retryable(f"unexpected {type(error).__name__} while {doing}; see the log")

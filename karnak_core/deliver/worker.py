@@ -1,0 +1,236 @@
+"""A worker: one thread, one destination, one connection. Claims, delivers, settles, waits."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from karnak_core.database import Database
+from karnak_core.deliver.pipeline import Pipeline
+from karnak_core.deliver.retry import RetryRule
+from karnak_core.deliver.sending import deliver
+from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
+from karnak_core.kinds import Kind
+from karnak_core.model import Delivery, Destination, Health, OpenContext, Outcome, State, now_ms
+from karnak_core.plugins import Plugins
+from karnak_core.spool import health, leases
+from karnak_core.spool.files import SpoolFolder
+
+logger = logging.getLogger(__name__)
+
+#: deliveries claimed at once
+BATCH = 64
+#: outcomes are stored after this many, or this many seconds, whichever comes first
+SETTLE_COUNT, SETTLE_SECONDS = 64, 0.5
+#: without work for this long, connections are given back; below what peers usually allow
+IDLE_SECONDS = 25.0
+#: a lost wake-up delays a delivery by this at most
+LOOK_AGAIN_SECONDS = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Route:
+    """A destination as a worker needs it."""
+
+    forward_node: str
+    destination: str
+    kind: Kind[Any, Destination]
+    options: Any
+    context: OpenContext
+    pipeline: Pipeline
+    rule: RetryRule
+
+
+class Doorbell:
+    """Rings for the workers of one destination; a ring during work is heard after it."""
+
+    def __init__(self) -> None:
+        self._condition = threading.Condition()
+        self._rings = 0
+
+    def ring(self) -> None:
+        """Wake every worker that waits."""
+        with self._condition:
+            self._rings += 1
+            self._condition.notify_all()
+
+    def heard(self) -> int:
+        """Return what to pass to the next :meth:`wait`; read it before looking for work."""
+        return self._rings
+
+    def wait(self, heard: int, seconds: float) -> bool:
+        """Wait until it rings after ``heard``; False: the time passed."""
+        with self._condition:
+            return self._condition.wait_for(lambda: self._rings != heard, seconds)
+
+
+class Worker:
+    """Delivers to one destination until told to stop."""
+
+    def __init__(
+        self,
+        route: Route,
+        *,
+        database: Database,
+        folder: SpoolFolder,
+        plugins: Plugins,
+        owner: str,
+        bell: Doorbell,
+    ) -> None:
+        self._route = route
+        self._key = (route.forward_node, route.destination)
+        self._database = database
+        self._folder = folder
+        self._plugins = plugins if plugins.has("karnak_delivery_finished") else None
+        self._owner = owner
+        self._bell = bell
+        self._stop = threading.Event()
+        self._part: Destination | None = None
+        self._known = health.WELL
+        #: what we have leased, with what is to be stored of it; ours until then
+        self._owed: dict[int, tuple[Delivery, Outcome]] = {}
+        self._last_use = time.monotonic()
+        self._thread = threading.Thread(
+            target=self._run, name=f"deliver {route.forward_node}/{route.destination}", daemon=True
+        )
+
+    def start(self) -> None:
+        """Begin."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End after the instance in flight; may be called twice and from any thread."""
+        self._stop.set()
+        self._bell.ring()
+
+    def join(self, timeout: float) -> bool:
+        """Wait for the end; False: it takes longer."""
+        self._thread.join(timeout)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            heard = self._bell.heard()
+            try:
+                wait = self._work()
+            except Exception:
+                # the database is away, most likely; what we have leased is settled first when it is back
+                logger.exception("delivery worker failed; goes on")
+                wait = LOOK_AGAIN_SECONDS
+            if wait > 0 and not self._stop.is_set():
+                self._rest(heard, wait)
+        self._close()
+
+    def _rest(self, heard: int, seconds: float) -> None:
+        idle_left = self._last_use + IDLE_SECONDS - time.monotonic()
+        if self._part is not None and idle_left <= 0:
+            self._close()
+        elif self._part is not None:
+            seconds = min(seconds, idle_left)
+        self._bell.wait(heard, min(seconds, LOOK_AGAIN_SECONDS))
+
+    def _work(self) -> float:
+        """Deliver one batch; return for how many seconds there is nothing to do."""
+        if self._owed:
+            self._settle(list(self._owed), None)
+        with self._database.read() as connection:
+            due = leases.next_due(connection, *self._key)
+            self._known = health.read(connection, *self._key)
+        if due is None:
+            return LOOK_AGAIN_SECONDS
+        probe = self._known.health is not Health.OK
+        start = max(due, self._known.next_probe_at) if probe else due
+        now = now_ms()
+        if start > now:
+            return (start - now) / 1000
+        for delivery in self._claim(probe=probe):
+            self._owed[delivery.id] = (delivery, _untried(delivery))
+        if self._owed:
+            self._deliver()
+        return 0.0
+
+    def _claim(self, *, probe: bool) -> list[Delivery]:
+        with self._database.write(durable=False) as connection:
+            if probe and not health.take_probe(connection, *self._key):
+                return []
+            limit = 1 if probe else BATCH
+            return leases.claim(connection, self._folder, *self._key, self._owner, limit)
+
+    def _deliver(self) -> None:
+        """Send what was claimed; whatever happens, it stays owed until it is settled."""
+        settled_at = time.monotonic()
+        known: list[int] = []
+        answered = False
+        try:
+            part = self._open()
+        except DeliveryError as error:
+            self._settle(list(self._owed), error)
+            return
+        batch = [delivery for delivery, _ in self._owed.values()]
+        for delivery, outcome, error in deliver(batch, self._route.pipeline, part, self._route.rule):
+            self._owed[delivery.id] = (delivery, outcome)
+            known.append(delivery.id)
+            if isinstance(error, Unreachable | Misconfigured):
+                # the others are not tried: the destination is in trouble, not they
+                self._settle(list(self._owed), error)
+                return
+            answered = answered or error is not None or outcome.outgoing is not None
+            if len(known) >= SETTLE_COUNT or time.monotonic() - settled_at >= SETTLE_SECONDS:
+                self._settle(known, None, answered=answered)
+                known, settled_at = [], time.monotonic()
+            if self._stop.is_set():
+                break
+        self._last_use = time.monotonic()
+        self._settle(list(self._owed), None, answered=answered)
+
+    def _settle(self, ids: list[int], error: DeliveryError | None, *, answered: bool = False) -> None:
+        """Store outcomes, and what they say about the destination; what cannot be stored stays owed."""
+        if not ids:
+            return
+        outcomes = [self._owed[delivery_id] for delivery_id in ids]
+        known = self._known
+        with self._database.write() as connection:
+            removable = leases.settle(connection, self._owner, outcomes)
+            if error is not None:
+                known = health.note_failure(
+                    connection, *self._key, error.reason, misconfigured=isinstance(error, Misconfigured)
+                )
+            elif answered and not known.well:
+                health.note_answer(connection, *self._key)
+                known = health.WELL
+        self._known = known
+        for delivery_id in ids:
+            del self._owed[delivery_id]
+        self._folder.remove(removable)
+        self._report(outcomes, error)
+
+    def _report(self, outcomes: list[tuple[Delivery, Outcome]], error: DeliveryError | None) -> None:
+        if error is not None:
+            logger.warning("destination %s/%s is %s: %s", *self._key, self._known.health, error.reason)
+        failed = [outcome for _, outcome in outcomes if outcome.state is State.FAILED]
+        if failed:
+            logger.error("%d deliveries to %s/%s failed: %s", len(failed), *self._key, failed[0].reason)
+        if self._plugins is not None:
+            for delivery, outcome in outcomes:
+                self._plugins.each("karnak_delivery_finished", delivery=delivery, outcome=outcome)
+
+    def _open(self) -> Destination:
+        self._last_use = time.monotonic()
+        if self._part is None:
+            self._part = self._route.kind.open(self._route.options, self._route.context)
+        return self._part
+
+    def _close(self) -> None:
+        part, self._part = self._part, None
+        if part is not None:
+            try:
+                part.close()
+            except Exception:
+                logger.exception("destination %s/%s failed to close", *self._key)
+
+
+def _untried(delivery: Delivery) -> Outcome:
+    return Outcome(state=State.PENDING, not_before=delivery.created_at, counts=False)

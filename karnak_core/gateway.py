@@ -1,0 +1,336 @@
+"""The supervisor: holds the data directory, starts the processes, restarts one that dies, stops them in order."""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.errors import KarnakError
+from karnak_core.model import OpenContext
+from karnak_core.plugins import Plugins
+from karnak_core.spool import leases, processes
+from karnak_core.spool.files import SpoolFolder
+
+logger = logging.getLogger(__name__)
+
+#: seconds that processes get to finish what is in flight
+GRACE_SECONDS = 30.0
+#: seconds until a process must have said that it is ready
+READY_SECONDS = 60.0
+#: seconds before a process that dies at once is started again: at first, and at most
+FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+BACKLOG = 1024
+
+
+@dataclass(frozen=True, kw_only=True)
+class Setting:
+    """Where the gateway's data is."""
+
+    data_directory: Path
+    database_url: str | None
+    verbose: bool = False
+
+    @property
+    def spool(self) -> Path:
+        """The folder of the instance files."""
+        return self.data_directory / "spool"
+
+
+def delivery_process_count() -> int:
+    """Return how many delivery processes fit this machine beside the receiver."""
+    return max(1, min(16, len(os.sched_getaffinity(0)) - 1))
+
+
+class Gateway:
+    """Runs until told to stop."""
+
+    def __init__(self, setting: Setting, database: Database, following: Following, plugins: Plugins) -> None:
+        self._setting = setting
+        self._database = database
+        self._following = following
+        self._plugins = plugins
+        self._lock_fd = _hold(setting.data_directory)
+        self._node = _identity(setting.data_directory)
+        self._children: list[Child] = []
+        self._receiver: Child | None = None
+        self._listening: socket.socket | None = None
+        self._listens_at = ("", 0)
+        self._stop = threading.Event()
+
+    def run(self, announce: Callable[[str], None]) -> None:
+        """Start everything, announce that it is ready, and work until :meth:`stop`.
+
+        Raises
+        ------
+        KarnakError
+            It cannot start: the port is taken, or a process does not come up.
+        """
+        with self._database.write() as connection:
+            released = processes.release_node(connection, self._node)
+        if released:
+            logger.info("%d deliveries that were in flight when the gateway ended are pending again", released)
+        SpoolFolder(self._setting.spool)
+        services: list[threading.Thread] = []
+        try:
+            self._plugins.hook.karnak_startup(gateway=str(self._setting.data_directory))
+            self._listening = self._listen()
+            self._start_processes()
+            services = self._start_services()
+            host, port = self._listening.getsockname()[:2]
+            announce(f"ready: DICOM {host}:{port}")
+            while not self._stop.wait(1.0):
+                self._follow()
+        finally:
+            self._stop.set()
+            self._stop_processes()
+            for service in services:
+                service.join(GRACE_SECONDS)
+            self._plugins.each("karnak_shutdown", gateway=str(self._setting.data_directory))
+            os.close(self._lock_fd)
+
+    def stop(self) -> None:
+        """Drain and end; may be called twice, from any thread and from a signal handler."""
+        self._stop.set()
+
+    def _start_processes(self) -> None:
+        assert self._listening is not None
+        count = delivery_process_count()
+        deliverers = [
+            Child(
+                f"deliver {index}",
+                ["deliver", "--index", str(index), "--count", str(count)],
+                setting=self._setting,
+                node=self._node,
+                died=self._died,
+                pass_fds=(self._lock_fd,),
+            )
+            for index in range(count)
+        ]
+        self._receiver = self._make_receiver(self._listening)
+        self._children = [*deliverers, self._receiver]
+        for child in self._children:
+            child.start()
+        deadline = time.monotonic() + READY_SECONDS
+        for child in self._children:
+            if not child.wait_ready(deadline):
+                raise KarnakError(f"the process {child.name!r} did not start; see the log")
+
+    def _make_receiver(self, listening: socket.socket) -> Child:
+        return Child(
+            "receive",
+            ["receive", "--socket", str(listening.fileno())],
+            setting=self._setting,
+            node=self._node,
+            died=self._died,
+            pass_fds=(self._lock_fd, listening.fileno()),
+        )
+
+    def _stop_processes(self) -> None:
+        for child in self._children:
+            child.stop()
+        deadline = time.monotonic() + GRACE_SECONDS + 5.0
+        for child in self._children:
+            child.join(deadline)
+        if self._listening is not None:
+            self._listening.close()
+
+    def _died(self, owner: str) -> None:
+        try:
+            with self._database.write() as connection:
+                released = leases.release(connection, [owner])
+        except Exception:
+            logger.exception("cannot give back the leases of a process that died; they expire by themselves")
+            return
+        if released:
+            logger.warning("%d deliveries of a process that died are pending again", released)
+
+    def _follow(self) -> None:
+        """Listen elsewhere when the configuration says so; everything else the processes follow themselves."""
+        try:
+            if not self._following.refresh() or self._listening is None:
+                return
+            wanted = self._following.configuration.listener
+            if (wanted.host, wanted.port) == self._listens_at:
+                return
+            listening = self._listen()
+        except Exception as error:
+            logger.error("cannot follow the configuration of the listener: %s", error)
+            return
+        old, self._listening = self._listening, listening
+        assert self._receiver is not None
+        # the old one lets its associations finish while the new one already listens
+        self._receiver.stop()
+        self._children.remove(self._receiver)
+        self._receiver = self._make_receiver(listening)
+        self._receiver.start()
+        self._children.append(self._receiver)
+        old.close()
+        logger.info("listening on %s:%s", *listening.getsockname()[:2])
+
+    def _listen(self) -> socket.socket:
+        wanted = self._following.configuration.listener
+        address = (wanted.host, wanted.port)
+        listening = socket.socket(socket.AF_INET6 if ":" in wanted.host else socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listening.bind(address)
+            listening.listen(BACKLOG)
+        except OSError as error:
+            listening.close()
+            raise KarnakError(f"cannot listen on {wanted.host}:{wanted.port}: {error.strerror}") from error
+        self._listens_at = address
+        return listening
+
+    def _start_services(self) -> list[threading.Thread]:
+        threads = []
+        for name, kind in self._plugins.services.items():
+            options = self._following.configuration.services.get(name)
+            if options is None:
+                continue
+            service = kind.open(options, OpenContext(data_directory=self._setting.data_directory))
+            thread = threading.Thread(target=service.run, args=(self._stop,), name=name, daemon=True)
+            thread.start()
+            threads.append(thread)
+        return threads
+
+
+class Child:
+    """A process of the gateway, started again whenever it dies before it is told to end."""
+
+    def __init__(
+        self,
+        name: str,
+        arguments: list[str],
+        *,
+        setting: Setting,
+        node: str,
+        died: Callable[[str], None],
+        pass_fds: tuple[int, ...] = (),
+    ) -> None:
+        self.name = name
+        self._arguments = arguments
+        self._setting = setting
+        self._node = node
+        self._died = died
+        self._pass_fds = pass_fds
+        self._process: subprocess.Popen[bytes] | None = None
+        self._stopping = threading.Event()
+        self._ready = threading.Event()
+        self._lock = threading.Lock()
+        self._thread = threading.Thread(target=self._keep, name=f"keep {name}", daemon=True)
+
+    def start(self) -> None:
+        """Start the process, and keep it."""
+        self._thread.start()
+
+    def wait_ready(self, deadline: float) -> bool:
+        """Wait until the process has said that it works; False: it has not by then (monotonic seconds)."""
+        return self._ready.wait(max(0.0, deadline - time.monotonic()))
+
+    def stop(self) -> None:
+        """Ask the process to drain and end."""
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def join(self, deadline: float) -> None:
+        """Wait for the end until ``deadline`` (monotonic seconds), then kill."""
+        self._thread.join(max(0.0, deadline - time.monotonic()))
+        if self._thread.is_alive():
+            logger.error("process %r did not end in time and is killed", self.name)
+            self._signal(signal.SIGKILL)
+            self._thread.join(5.0)
+
+    def _signal(self, number: signal.Signals) -> None:
+        with self._lock:
+            if self._process is not None and self._process.poll() is None:
+                self._process.send_signal(number)
+
+    def _keep(self) -> None:
+        pause = FIRST_PAUSE
+        while not self._stopping.is_set():
+            owner = secrets.token_hex(8)
+            started = time.monotonic()
+            status = self._run_once(owner)
+            self._died(owner)
+            if self._stopping.is_set():
+                return
+            logger.error("process %r ended with status %s; it is started again", self.name, status)
+            pause = FIRST_PAUSE if time.monotonic() - started > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
+            self._stopping.wait(pause)
+
+    def _run_once(self, owner: str) -> int:
+        ready_read, ready_write = os.pipe()
+        with self._lock:
+            if self._stopping.is_set():
+                os.close(ready_read)
+                os.close(ready_write)
+                return 0
+            self._process = subprocess.Popen(
+                self._command(owner, ready_write), pass_fds=(*self._pass_fds, ready_write), stdin=subprocess.DEVNULL
+            )
+        os.close(ready_write)
+        if os.read(ready_read, 1):
+            self._ready.set()
+        os.close(ready_read)
+        return self._process.wait()
+
+    def _command(self, owner: str, ready: int) -> list[str]:
+        setting = self._setting
+        return [
+            sys.executable,
+            "-m",
+            "karnak_core",
+            "process",
+            "--data",
+            str(setting.data_directory),
+            *(["--database", setting.database_url] if setting.database_url else []),
+            *(["--verbose"] if setting.verbose else []),
+            "--owner",
+            owner,
+            "--node",
+            self._node,
+            "--parent",
+            str(os.getpid()),
+            "--ready",
+            str(ready),
+            *self._arguments,
+        ]
+
+
+def _hold(data_directory: Path, seconds: float = 10.0) -> int:
+    """Lock the data directory; every process of the gateway holds the lock, so that none outlives it unnoticed."""
+    descriptor = os.open(data_directory / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    deadline = time.monotonic() + seconds
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return descriptor
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                os.close(descriptor)
+                raise KarnakError(f"{data_directory}: another gateway runs on this data directory") from None
+            time.sleep(0.1)
+
+
+def _identity(data_directory: Path) -> str:
+    """Return the identity of the data directory, made at its first use."""
+    path = data_directory / "node-id"
+    try:
+        with open(path, "x") as file:
+            file.write(secrets.token_hex(8))
+    except FileExistsError:
+        pass
+    return path.read_text().strip()

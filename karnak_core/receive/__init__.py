@@ -1,0 +1,1 @@
+"""From an association to the spool: listener, access, header, commit."""

@@ -1,0 +1,113 @@
+"""Accept connections: a thread for each, many at once, none able to keep others out."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+
+from karnak_core.dimse import AcceptedAssociation, AssociationRequest, Receiver, Timeouts
+
+logger = logging.getLogger(__name__)
+
+#: connections that have not asked for an association yet; the oldest gives way
+MOST_UNNEGOTIATED = 512
+
+
+class Listener:
+    """Runs associations on a listening socket until stopped."""
+
+    def __init__(self, listening: socket.socket, receiver: Receiver, timeouts: Timeouts) -> None:
+        self._socket = listening
+        self._receiver = receiver
+        self._timeouts = timeouts
+        self._lock = threading.Lock()
+        self._running: dict[AcceptedAssociation, threading.Thread] = {}
+        self._unnegotiated: dict[AcceptedAssociation, None] = {}
+        self._stopping = threading.Event()
+        self._wake_read, self._wake_write = os.pipe()
+        self._thread = threading.Thread(target=self._accept, name="listener", daemon=True)
+
+    def start(self) -> None:
+        """Begin to accept."""
+        self._thread.start()
+
+    def stop(self, grace: float) -> None:
+        """Accept no more, let instances in flight finish for ``grace`` seconds, then abort."""
+        self._stopping.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RD)
+        with self._lock:
+            running = list(self._running.items())
+        for association, _ in running:
+            association.stop()
+        deadline = time.monotonic() + grace
+        for _, thread in running:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        for association, thread in running:
+            if thread.is_alive():
+                association.abort()
+                thread.join(1.0)
+        self._socket.close()
+
+    def _accept(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                connection, address = self._socket.accept()
+            except OSError as error:
+                if self._stopping.is_set():
+                    return
+                # out of descriptors, most likely: those in use will come back
+                logger.error("cannot accept a connection: %s", error.strerror)
+                self._stopping.wait(0.2)
+                continue
+            self._begin(connection, address)
+
+    def _begin(self, connection: socket.socket, address: tuple[str, int]) -> None:
+        association: AcceptedAssociation | None = None
+
+        def negotiated(_request: AssociationRequest) -> None:
+            with self._lock:
+                self._unnegotiated.pop(association, None)  # type: ignore[arg-type]
+
+        association = AcceptedAssociation(
+            connection, address, _Observed(self._receiver, negotiated), timeouts=self._timeouts
+        )
+        thread = threading.Thread(target=self._run, args=(association,), name="association", daemon=True)
+        with self._lock:
+            crowded = next(iter(self._unnegotiated), None) if len(self._unnegotiated) >= MOST_UNNEGOTIATED else None
+            if crowded is not None:
+                del self._unnegotiated[crowded]
+            self._running[association] = thread
+            self._unnegotiated[association] = None
+        if crowded is not None:
+            crowded.abort()
+        thread.start()
+
+    def _run(self, association: AcceptedAssociation) -> None:
+        try:
+            association.run()
+        except Exception:
+            logger.exception("an association thread failed")
+        finally:
+            with self._lock:
+                self._running.pop(association, None)
+                self._unnegotiated.pop(association, None)
+
+
+class _Observed:
+    """Passes everything on to the receiver, and tells when an association was asked for."""
+
+    def __init__(self, receiver: Receiver, negotiated: Callable[[AssociationRequest], None]) -> None:
+        self._negotiated = negotiated
+        self._admit = receiver.admit
+        self.begin_store = receiver.begin_store
+        self.ended = receiver.ended
+
+    def admit(self, request: AssociationRequest) -> object:
+        self._negotiated(request)
+        return self._admit(request)
