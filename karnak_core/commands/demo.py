@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -50,12 +51,15 @@ CONFIGURATION: dict[str, Any] = {
 @click.option("--keep", is_flag=True, help="Leave the folder, to look at it.")
 def demo(keep: bool) -> None:
     """Send sample instances through a gateway into two folders, and show what became of each."""
-    with tempfile.TemporaryDirectory(prefix="karnak-demo-", delete=not keep) as name:
-        folder = Path(name)
+    folder = Path(tempfile.mkdtemp(prefix="karnak-demo-"))
+    try:
         rows = _run(folder)
         console().print(table(("instance", "modality", "destination", "state", "reason"), rows))
-        count = sum(1 for _ in (folder / "data").glob("*/**/*.dcm"))
-        click.echo(f"{count} files arrived{f' in {folder}' if keep else ''}")
+        count = sum(1 for name in ("everything", "only-ct") for _ in (folder / "data" / name).rglob("*.dcm"))
+        click.echo(f"{count} files arrived{f'; see {folder}' if keep else ''}")
+    finally:
+        if not keep:
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _run(folder: Path) -> list[tuple[object, ...]]:

@@ -23,7 +23,7 @@ SIDE = 128
 
 
 def sample_instances(folder: Path, slices: int = 8) -> list[Outgoing]:
-    """Write a CT and an MR series, a secondary capture and a PDF into ``folder``; return what is needed to send them."""
+    """Write a CT and an MR series, a secondary capture and a PDF; return what is needed to send them."""
     folder.mkdir(parents=True, exist_ok=True)
     study = generate_uid()
     made = [

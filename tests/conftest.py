@@ -1,0 +1,90 @@
+"""Fixtures for every test: databases of both kinds."""
+
+from __future__ import annotations
+
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import sqlalchemy as sa
+
+from karnak_core.database import Database, open_database
+from karnak_core.spool.files import SpoolFolder
+
+
+def missing(peer: str) -> None:
+    """A test's peer is not installed: a failure in CI, where everything is to be there, else a skip."""
+    if os.environ.get("CI"):
+        pytest.fail(f"{peer} is not installed", pytrace=False)
+    pytest.skip(f"{peer} is not installed")
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The URL of a PostgreSQL server of our own."""
+    programs = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    if not programs:
+        missing("PostgreSQL")
+    bin_folder = programs[-1].parent
+    # as root the server has to run as somebody else
+    account = pwd.getpwnam("postgres") if os.geteuid() == 0 else None
+    folder = Path(tempfile.mkdtemp(prefix="karnak-pg-", dir="/tmp"))
+    if account:
+        os.chown(folder, account.pw_uid, account.pw_gid)
+    data = folder / "data"
+
+    def run(*command: str) -> None:
+        subprocess.run(
+            command,
+            check=True,
+            stdout=subprocess.DEVNULL,
+            user=account.pw_uid if account else None,
+            group=account.pw_gid if account else None,
+            cwd=folder,
+        )
+
+    run(str(bin_folder / "initdb"), "-D", str(data), "-A", "trust", "-U", "karnak", "--no-sync")
+    options = f"-c listen_addresses='' -c unix_socket_directories={folder} -c fsync=off"
+    run(str(bin_folder / "pg_ctl"), "-D", str(data), "-o", options, "-l", str(folder / "log"), "-w", "start")
+    try:
+        yield f"postgresql+psycopg://karnak@/postgres?host={folder}"
+    finally:
+        run(str(bin_folder / "pg_ctl"), "-D", str(data), "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def postgresql_url(postgresql: str) -> Iterator[str]:
+    """The URL of an empty PostgreSQL database."""
+    name = f"t{os.urandom(6).hex()}"
+    engine = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    try:
+        yield postgresql.replace("/postgres?", f"/{name}?")
+    finally:
+        with engine.connect() as connection:
+            connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+        engine.dispose()
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty, migrated database of each kind."""
+    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else None
+    opened = open_database(url, tmp_path)
+    try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@pytest.fixture
+def spool_folder(tmp_path: Path) -> SpoolFolder:
+    """An empty spool."""
+    return SpoolFolder(tmp_path / "spool")
