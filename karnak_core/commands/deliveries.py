@@ -24,7 +24,7 @@ from karnak_core.spool.views import deliveries as select_deliveries
 ALL_STATES = [state.value for state in State]
 
 
-class Moment(click.ParamType):
+class Moment(click.ParamType[int]):
     """A date, or date and time, of this machine's time zone unless it names one; ms since 1970."""
 
     name = "date"

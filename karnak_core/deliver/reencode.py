@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, Final
+from typing import Any, BinaryIO, Final
 
 import numpy as np
 import pydicom
@@ -48,7 +48,7 @@ def reencoded(outgoing: Outgoing, transfer_syntax_uid: str, workspace: Path) -> 
     workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
     with tempfile.NamedTemporaryFile(dir=workspace, prefix="reencode-") as target:
         try:
-            _convert(outgoing, transfer_syntax_uid, target, workspace)
+            _convert(outgoing, transfer_syntax_uid, target.file, workspace)
         except (DeliveryError, FileNotFoundError):
             raise
         except OSError as error:
@@ -61,7 +61,7 @@ def reencoded(outgoing: Outgoing, transfer_syntax_uid: str, workspace: Path) -> 
         yield Path(target.name), 0, target.tell()
 
 
-def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], workspace: Path) -> None:
+def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: BinaryIO, workspace: Path) -> None:
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     source_syntax = outgoing.transfer_syntax_uid
     big = source_syntax == ExplicitVRBigEndian
@@ -79,7 +79,7 @@ def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], wo
 
 
 @contextmanager
-def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[IO[bytes], int]]:
+def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[BinaryIO, int]]:
     """Give a file with the data set not deflated, and where it begins."""
     with open(outgoing.path, "rb") as source:
         if outgoing.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
@@ -96,7 +96,7 @@ def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[IO[bytes], int
             yield inflated, 0
 
 
-def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:
+def _read_header(source: BinaryIO, implicit: bool, big: bool) -> Dataset:
     """Read elements up to Pixel Data of the root level, where the file then stands."""
     ds = pydicom.filereader.read_dataset(
         source,
@@ -107,7 +107,7 @@ def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:
     return ds
 
 
-def _write(ds: Dataset, target: IO[bytes], implicit: bool) -> None:
+def _write(ds: Dataset, target: BinaryIO, implicit: bool) -> None:
     sink = DicomFileLike(target)
     sink.is_implicit_VR = implicit
     sink.is_little_endian = True
@@ -115,7 +115,7 @@ def _write(ds: Dataset, target: IO[bytes], implicit: bool) -> None:
 
 
 def _copy_pixel_data(
-    source: IO[bytes], header: Dataset, target: IO[bytes], source_implicit: bool, big: bool, implicit: bool
+    source: BinaryIO, header: Dataset, target: BinaryIO, source_implicit: bool, big: bool, implicit: bool
 ) -> None:
     start = source.read(8)
     if not start:

@@ -33,10 +33,10 @@ def deliver(
             yield delivery, decide(_bug(error, "preparing"), delivery, rule), None
     waiting = {id(outgoing): delivery for delivery, outgoing in ready}
     for outgoing, answer in _send([outgoing for _, outgoing in ready], destination):
-        delivery = waiting.pop(id(outgoing), None)
-        if delivery is None:
+        if id(outgoing) not in waiting:
             logger.error("a destination answered for an instance twice, or for one it was not given")
             continue
+        delivery = waiting.pop(id(outgoing))
         if isinstance(answer, Sent):
             yield delivery, _sent(answer, outgoing), None
         else:

@@ -170,14 +170,14 @@ class Worker:
             self._settle(list(self._owed), error)
             return
         batch = [delivery for delivery, _ in self._owed.values()]
-        for delivery, outcome, error in deliver(batch, self._route.pipeline, part, self._route.rule):
+        for delivery, outcome, trouble in deliver(batch, self._route.pipeline, part, self._route.rule):
             self._owed[delivery.id] = (delivery, outcome)
             known.append(delivery.id)
-            if isinstance(error, Unreachable | Misconfigured):
+            if isinstance(trouble, Unreachable | Misconfigured):
                 # the others are not tried: the destination is in trouble, not they
-                self._settle(list(self._owed), error)
+                self._settle(list(self._owed), trouble)
                 return
-            answered = answered or error is not None or outcome.outgoing is not None
+            answered = answered or trouble is not None or outcome.outgoing is not None
             if len(known) >= SETTLE_COUNT or time.monotonic() - settled_at >= SETTLE_SECONDS:
                 self._settle(known, None, answered=answered)
                 known, settled_at = [], time.monotonic()

@@ -46,6 +46,8 @@ DEEPEST_NESTING: Final = 64
 INFLATED_BYTES: Final = 4 << 20
 
 UNDEFINED: Final = 0xFFFFFFFF
+#: bytes that end the reach of an escape sequence: backslash, caret, equals (PS3.5 section 6.1.2.5.3)
+DELIMITERS: Final = {0x5C, 0x5E, 0x3D}
 ITEM: Final = 0xFFFEE000
 ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
@@ -100,7 +102,7 @@ def _text(value: bytes, charset: str) -> str:
         text = value.decode("ascii")
     else:
         try:
-            text = decode_bytes(value, convert_encodings(charset.split("\\")), {"\\", "^", "="})
+            text = decode_bytes(value, convert_encodings(charset.split("\\")), DELIMITERS)
         except (LookupError, ValueError):
             text = value.decode("ascii", "replace")
     # PostgreSQL keeps no NUL in a text

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
+import select
 import socket
 import threading
 import time
 from collections.abc import Callable
 
-from karnak_core.dimse import AcceptedAssociation, AssociationRequest, Receiver, Timeouts
+from karnak_core.dimse import (
+    AcceptedAssociation,
+    AssociationRequest,
+    Incoming,
+    Receiver,
+    Rejection,
+    StoreAnswer,
+    StoreRequest,
+    Timeouts,
+)
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +48,8 @@ class Listener:
     def stop(self, grace: float) -> None:
         """Accept no more, let instances in flight finish for ``grace`` seconds, then abort."""
         self._stopping.set()
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RD)
+        os.write(self._wake_write, b"1")
+        self._thread.join()
         with self._lock:
             running = list(self._running.items())
         for association, _ in running:
@@ -53,14 +62,22 @@ class Listener:
                 association.abort()
                 thread.join(1.0)
         self._socket.close()
+        os.close(self._wake_read)
+        os.close(self._wake_write)
 
     def _accept(self) -> None:
+        # the socket is the supervisor's too, and outlives us: it is not shut down to end the wait
+        self._socket.setblocking(False)
+        wait = select.poll()
+        wait.register(self._socket, select.POLLIN)
+        wait.register(self._wake_read, select.POLLIN)
         while not self._stopping.is_set():
+            wait.poll()
             try:
                 connection, address = self._socket.accept()
+            except BlockingIOError:
+                continue
             except OSError as error:
-                if self._stopping.is_set():
-                    return
                 # out of descriptors, most likely: those in use will come back
                 logger.error("cannot accept a connection: %s", error.strerror)
                 self._stopping.wait(0.2)
@@ -103,11 +120,15 @@ class _Observed:
     """Passes everything on to the receiver, and tells when an association was asked for."""
 
     def __init__(self, receiver: Receiver, negotiated: Callable[[AssociationRequest], None]) -> None:
+        self._receiver = receiver
         self._negotiated = negotiated
-        self._admit = receiver.admit
-        self.begin_store = receiver.begin_store
-        self.ended = receiver.ended
 
-    def admit(self, request: AssociationRequest) -> object:
+    def admit(self, request: AssociationRequest) -> Rejection | None:
         self._negotiated(request)
-        return self._admit(request)
+        return self._receiver.admit(request)
+
+    def begin_store(self, request: StoreRequest) -> Incoming | StoreAnswer:
+        return self._receiver.begin_store(request)
+
+    def ended(self, request: AssociationRequest) -> None:
+        self._receiver.ended(request)

@@ -11,7 +11,7 @@ from karnak_core.dimse import (
     AssociationRejected,
     DimseError,
     ProposedContext,
-    RequestorTimeouts,
+    Timeouts,
 )
 from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Unreachable
 from karnak_core.model import OpenContext, Outgoing, Sent
@@ -115,7 +115,7 @@ class StorageSCU:
             calling_ae_title=self._calling_ae_title,
             called_ae_title=config.ae_title,
             contexts=[ProposedContext(sop_class, (syntax,)) for sop_class, syntax in proposed],
-            timeouts=RequestorTimeouts(
+            timeouts=Timeouts(
                 connect=config.connect_timeout, acse=config.association_timeout, dimse=config.response_timeout
             ),
         )

@@ -1,0 +1,38 @@
+# make run: set up and run the gateway.  make test: set up and run everything that CI runs.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+
+.PHONY: run test check peers benchmark clean
+
+run: $(VENV)/.installed
+	$(BIN)/karnak serve
+
+test: peers $(VENV)/.installed-dev check
+	$(BIN)/pytest -q
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/pyright
+
+benchmark: peers $(VENV)/.installed-dev
+	$(BIN)/python -m benchmarks
+
+# the peers that tests talk to; without root or apt-get the tests that need a missing one are skipped (in CI they fail)
+peers:
+	@sh tools/install-peers.sh
+
+$(VENV)/.installed: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) build dist *.egg-info

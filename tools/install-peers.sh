@@ -1,0 +1,17 @@
+#!/bin/sh
+# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc, PostgreSQL.
+set -eu
+have() { command -v "$1" >/dev/null 2>&1; }
+missing=""
+have dcmsend || missing="$missing dcmtk"
+have Orthanc || missing="$missing orthanc"
+ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+[ -n "$missing" ] || exit 0
+if ! have apt-get || [ "$(id -u)" != 0 ]; then
+    echo "not installed:$missing; tests that need them are skipped" >&2
+    exit 0
+fi
+export DEBIAN_FRONTEND=noninteractive
+apt-get update -qq
+# shellcheck disable=SC2086
+apt-get install -qq -y --no-install-recommends $missing >/dev/null
