@@ -9,9 +9,9 @@ from typing import Any
 from pydantic import ValidationError
 
 from karnak_core.config import yaml_text
-from karnak_core.config.models import Configuration, Destination
-from karnak_core.config.parts import check_kind, check_model
+from karnak_core.config.models import Configuration
 from karnak_core.config.reading import Reading
+from karnak_core.config.usable import check_kinds
 from karnak_core.config.words import problems
 from karnak_core.errors import ConfigProblem, ConfigurationError
 from karnak_core.plugins import Plugins
@@ -83,7 +83,7 @@ def load(
     PluginError
         The model of a plugin's kind cannot be used.
     """
-    _check_kinds(plugins)
+    check_kinds(plugins)
     context = Reading(plugins=plugins, folder=folder)
     try:
         configuration = Configuration.model_validate(document, context=context)
@@ -95,13 +95,6 @@ def load(
         if found:
             raise ConfigurationError(found)
     return configuration
-
-
-def _check_kinds(plugins: Plugins) -> None:
-    for kind in plugins.destinations.values():
-        check_kind("destination", kind, Destination)
-    for name, service in plugins.services.items():
-        check_model(f"service {name!r}", service.config)
 
 
 def _asked(configuration: Configuration, plugins: Plugins) -> Iterator[ConfigProblem]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar
 
@@ -21,7 +22,6 @@ from pydantic_core import InitErrorDetails
 
 from karnak_core.config.collect import again, raise_all
 from karnak_core.config.reading import Reading, reading
-from karnak_core.errors import PluginError
 from karnak_core.kinds import Kind
 
 
@@ -37,9 +37,9 @@ class Open(Model):
     HIDDEN: ClassVar[str]
 
     @classmethod
+    @abstractmethod
     def further(cls, written: Mapping[str, Any], context: Reading) -> Mapping[str, Any]:
         """Return the further keys of one mapping of the file, each with its type or pydantic field."""
-        raise NotImplementedError
 
     @model_validator(mode="before")
     @classmethod
@@ -150,23 +150,3 @@ class Sections(Open):
                 problems += again(error, name)
         raise_all(problems)
         return sections
-
-
-def check_kind(what: str, kind: Kind[Any, Any], owner: type[Part]) -> None:
-    """Refuse a kind whose model cannot stand beside the common keys.
-
-    Raises
-    ------
-    PluginError
-        It names a common key, or takes unknown keys, or can be changed.
-    """
-    taken = sorted(kind.config.model_fields.keys() & owner.model_fields.keys())
-    if taken:
-        raise PluginError(f"{what} type {kind.name!r}: key {', '.join(taken)} is common to every type; rename it")
-    check_model(f"{what} type {kind.name!r}", kind.config)
-
-
-def check_model(who: str, model: type[BaseModel]) -> None:
-    """Refuse a model that would pass over a misspelt key, or that could be changed while it is used."""
-    if model.model_config.get("extra") != "forbid" or not model.model_config.get("frozen"):
-        raise PluginError(f"{who}: its model has to have extra='forbid' and frozen=True")

@@ -6,7 +6,7 @@ title and hostname.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -92,36 +92,20 @@ def _entries(
 
 def _dump(model: BaseModel, without: set[str] | None = None) -> Mapping[str, Any]:
     """Return every key with its value, defaults too; secrets stay what they are."""
-    # what stands behind a hidden field is put beside the others when it is dumped: leave it out before
-    names = without or set()
-    return dict(_flat(model.model_dump(by_alias=True, exclude=names)))
+    return model.model_dump(by_alias=True, exclude=without)
 
 
-def _flat(document: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    for key, value in document.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{key}.")
-        else:
-            yield f"{prefix}{key}", value
-
-
-def _keys(label: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[str]:
+def _keys(label: str, old: Mapping[str, Any], new: Mapping[str, Any], prefix: str = "") -> Iterator[str]:
     for key in {**old, **new}:
         before, after = old.get(key), new.get(key)
         if before == after:
             continue
-        if _has_secret(before) or _has_secret(after):
-            yield f"~ {label}: {key} changed"
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            yield from _keys(label, before, after, f"{prefix}{key}.")
+        elif isinstance(before, Secret) or isinstance(after, Secret):
+            yield f"~ {label}: {prefix}{key} changed"
         else:
-            yield f"~ {label}: {key} {_shown(before)} -> {_shown(after)}"
-
-
-def _has_secret(value: object) -> bool:
-    if isinstance(value, Mapping):
-        return any(_has_secret(item) for item in value.values())
-    if isinstance(value, Sequence) and not isinstance(value, str):
-        return any(_has_secret(item) for item in value)
-    return isinstance(value, Secret)
+            yield f"~ {label}: {prefix}{key} {_shown(before)} -> {_shown(after)}"
 
 
 def _shown(value: object) -> str:
@@ -131,6 +115,10 @@ def _shown(value: object) -> str:
         return "true" if value else "false"
     if isinstance(value, list | tuple | set | frozenset):
         text = f"[{', '.join(_shown(item) for item in value)}]"
+    elif isinstance(value, Mapping):
+        text = f"{{{', '.join(f'{key}: {_shown(item)}' for key, item in value.items())}}}"
+    elif isinstance(value, Secret):
+        text = "***"
     else:
         text = str(value)
         if not text or text != text.strip() or not text.isprintable():

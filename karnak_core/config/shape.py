@@ -101,9 +101,9 @@ def _known(shape: Any, written: Any, context: Reading) -> Iterable[str]:
 def _of_key(shape: Any, key: str | int, written: Any, context: Reading) -> Iterator[Shape]:
     fields = _fields(shape, written, context)
     if isinstance(key, str) and key in fields:
-        yield from _shapes(fields[key])
+        yield from shapes(fields[key])
     elif get_origin(shape) is not None and _is_model(get_origin(shape), Mapping):
-        yield from _shapes(get_args(shape)[1])
+        yield from shapes(get_args(shape)[1])
 
 
 def _of_item(shape: Any, index: int) -> Iterator[Shape]:
@@ -111,23 +111,23 @@ def _of_item(shape: Any, index: int) -> Iterator[Shape]:
     if not arguments or not isinstance(origin, type):
         return
     if origin is tuple and arguments[-1] is not Ellipsis:
-        yield from _shapes(arguments[min(index, len(arguments) - 1)])
+        yield from shapes(arguments[min(index, len(arguments) - 1)])
     elif issubclass(origin, Iterable | AbstractSet) and not issubclass(origin, Mapping):
-        yield from _shapes(arguments[0])
+        yield from shapes(arguments[0])
 
 
-def _shapes(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[Shape]:
+def shapes(annotation: Any, metadata: tuple[Any, ...] = ()) -> Iterator[Shape]:
     """Take ``Annotated``, fields and unions apart."""
     if isinstance(annotation, FieldInfo):
-        yield from _shapes(annotation.annotation, (*metadata, *annotation.metadata))
+        yield from shapes(annotation.annotation, (*metadata, *annotation.metadata))
     elif get_origin(annotation) is Annotated:
         inner, *more = get_args(annotation)
         flat = [item for one in more for item in (one.metadata if isinstance(one, FieldInfo) else [one])]
-        yield from _shapes(inner, (*metadata, *flat))
+        yield from shapes(inner, (*metadata, *flat))
     elif get_origin(annotation) in (Union, types.UnionType):
         for member in get_args(annotation):
-            yield from _shapes(member, metadata)
+            yield from shapes(member, metadata)
     elif hasattr(annotation, "__value__"):
-        yield from _shapes(annotation.__value__, metadata)
+        yield from shapes(annotation.__value__, metadata)
     else:
         yield annotation, metadata
