@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from importlib.metadata import EntryPoint
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -16,7 +16,7 @@ from karnak_core import plugins as plugins_module
 from karnak_core.config import yaml_text
 from karnak_core.config.load import load
 from karnak_core.config.models import Configuration
-from karnak_core.database import Database, open_database
+from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
 from karnak_core.errors import ConfigurationError
 from karnak_core.plugins import GROUP, Plugins
@@ -90,7 +90,6 @@ def vault() -> Vault:
 
 
 @pytest.fixture
-def db(tmp_path: Path) -> Iterator[Database]:
-    database = open_database(None, tmp_path)
-    yield database
-    database.close()
+def db(database: Database) -> Database:
+    """An empty database of each kind."""
+    return database
