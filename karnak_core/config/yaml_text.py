@@ -31,12 +31,16 @@ class _Loader(yaml.SafeLoader):
     # filled below: the base class's are not inherited
     yaml_implicit_resolvers: dict[str, list[tuple[str, re.Pattern[str]]]] = {}  # noqa: RUF012  PyYAML's way
     depth = 0
+    count = 0
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
         self.depth += 1
+        self.count += 1
+        stream: Any = self
         if self.depth > MAX_DEPTH:
-            stream: Any = self
             raise _Refused(stream.peek_event().start_mark, f"nested deeper than {MAX_DEPTH} levels")
+        if self.count > MAX_NODES:
+            raise _Refused(stream.peek_event().start_mark, f"has more than {MAX_NODES} entries before this one")
         try:
             return super().compose_node(parent, index)
         finally:

@@ -68,6 +68,10 @@ def test_deep_nesting_is_refused() -> None:
     assert problems("[" * 50_000) == ["line 1, column 41: nested deeper than 40 levels"]
 
 
+def test_many_entries_are_refused_before_all_of_them_are_read() -> None:
+    assert problems(f"a: [{'x, ' * 150_000}") == ["line 1, column 299996: has more than 100000 entries before this one"]
+
+
 def test_large_files_are_refused() -> None:
     assert problems("#" * (1024 * 1024 + 1)) == ["the file is larger than 1024 KiB"]
 

@@ -1,0 +1,85 @@
+"""docs/configuration.md has every key with its default, and no other."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any
+
+import pytest
+from pydantic import BaseModel, TypeAdapter
+from pydantic.fields import FieldInfo
+
+from karnak_core.config.models import (
+    ApplicationEntity,
+    Configuration,
+    Destination,
+    ForwardNode,
+    Listener,
+    PluginSections,
+    Source,
+    Storage,
+)
+from karnak_core.plugins import load
+
+MANUAL = Path(__file__).parents[2] / "docs" / "configuration.md"
+
+SECTIONS: dict[str, type[BaseModel]] = {
+    "listener": Listener,
+    "storage": Storage,
+    "application_entities": ApplicationEntity,
+    "forward_nodes": ForwardNode,
+    "sources": Source,
+    "destinations": Destination,
+    "plugins": PluginSections,
+}
+#: fields that are no keys
+HIDDEN = {"options", "services"}
+
+
+def manual() -> dict[str, dict[str, str]]:
+    """Return what the manual's tables say: heading to key to default."""
+    found: dict[str, dict[str, str]] = {}
+    heading = ""
+    for line in MANUAL.read_text(encoding="utf-8").splitlines():
+        if match := re.fullmatch(r"#+ `(.+)`", line):
+            heading = match[1]
+        elif match := re.fullmatch(r"\| `(\w+)` \| `?(.+?)`? \| .+ \|", line):
+            found.setdefault(heading, {})[match[1]] = match[2]
+    return found
+
+
+def model_says(model: type[BaseModel]) -> dict[str, str]:
+    """Return the same of a model."""
+    return {name: default_of(field) for name, field in model.model_fields.items() if name not in HIDDEN}
+
+
+def default_of(field: FieldInfo) -> str:
+    if field.is_required():
+        return "required"
+    # written as in a file, with its unit
+    annotated: Any = Annotated[(field.annotation, *field.metadata)] if field.metadata else field.annotation
+    adapter: TypeAdapter[object] = TypeAdapter(annotated)
+    return in_words(adapter.dump_python(field.get_default(call_default_factory=True), mode="json"))
+
+
+def in_words(value: object) -> str:
+    if value is None or value == []:
+        return "none"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return str(value) or "empty"
+
+
+@pytest.mark.parametrize("section", SECTIONS)
+def test_the_manual_has_every_key_of_a_section_with_its_default(section: str) -> None:
+    assert manual()[section] == model_says(SECTIONS[section])
+
+
+def test_the_manual_has_every_key_of_the_built_in_types_with_its_default() -> None:
+    for name, kind in load().destinations.items():
+        assert manual()[f"type: {name}"] == model_says(kind.config), name
+
+
+def test_the_manual_has_every_section() -> None:
+    assert set(Configuration.model_fields) <= set(manual())
