@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 BATCH = 64
 #: outcomes are stored after this many, or this many seconds, whichever comes first
 SETTLE_COUNT, SETTLE_SECONDS = 64, 0.5
+#: after a batch smaller than SMALL, wait this long for more of it to come: a claim costs as much for one as for many
+SMALL, GATHER_SECONDS = 16, 0.02
 #: without work for this long, connections are given back; below what peers usually allow
 IDLE_SECONDS = 25.0
 #: a lost wake-up delays a delivery by this at most
@@ -148,8 +150,11 @@ class Worker:
             return (start - now) / 1000
         for delivery in self._claim(probe=probe):
             self._owed[delivery.id] = (delivery, _untried(delivery))
-        if self._owed:
+        claimed = len(self._owed)
+        if claimed:
             self._deliver()
+        if claimed < SMALL and not probe:
+            self._stop.wait(GATHER_SECONDS)
         return 0.0
 
     def _claim(self, *, probe: bool) -> list[Delivery]:
