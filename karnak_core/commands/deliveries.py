@@ -12,8 +12,8 @@ from typing import Any, TextIO
 
 import click
 
-from karnak_core.commands.common import Place, data_options, fail
-from karnak_core.commands.people import console, table, who
+from karnak_core.commands.common import Place, data_options, fail, who
+from karnak_core.commands.people import console, table
 from karnak_core.model import State
 from karnak_core.spool import decisions, wakeups
 from karnak_core.spool.files import SpoolFolder

@@ -1,20 +1,11 @@
-"""How commands speak to people: who they are, their times, tables."""
+"""How commands speak to people: times, sizes, tables."""
 
 from __future__ import annotations
 
-import getpass
 from collections.abc import Iterable, Sequence
 
 from rich.console import Console
 from rich.table import Table
-
-
-def who() -> str:
-    """Return who runs the command, for the record."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError):
-        return "unknown"
 
 
 def console() -> Console:

@@ -8,8 +8,7 @@ from pathlib import Path
 import click
 
 from karnak_core import logs
-from karnak_core.commands.common import Place, data_options, fail
-from karnak_core.commands.people import who
+from karnak_core.commands.common import Place, data_options, fail, who
 from karnak_core.config import store
 from karnak_core.config.load import read_file
 from karnak_core.database import Database
@@ -46,7 +45,5 @@ def serve(place: Place, file: Path | None, verbose: bool) -> None:
 
 
 def _apply(database: Database, place: Place, file: Path) -> None:
-    configuration, plugins = read_file(file, place.plugins)
-    store.apply(
-        database, plugins, place.open_vault(), configuration, author=who(), comment=f"serve --config {file.name}"
-    )
+    configuration, _ = read_file(file, place.plugins)
+    store.apply(database, place, place.open_vault(), configuration, author=who(), comment=f"serve --config {file.name}")
