@@ -41,6 +41,9 @@ class Database:
     def read(self) -> Iterator[sa.Connection]:
         """Give a connection for reading one consistent state."""
         with self.engine.connect() as connection:
+            if not self.is_sqlite:
+                # else every statement would see a state of its own
+                connection.execution_options(isolation_level="REPEATABLE READ")
             yield connection
 
     @contextmanager

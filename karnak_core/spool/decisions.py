@@ -58,7 +58,9 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
             connection,
             Counter((row.forward_node, row.destination, State.DISCARDED.value) for row in rows),
         )
-        removable += leases.forget_files(connection, sorted({row.instance_id for row in rows}))
+        instances = sorted({row.instance_id for row in rows})
+        leases.lock_instances(connection, instances)
+        removable += leases.forget_files(connection, instances)
     return len(ids), removable
 
 

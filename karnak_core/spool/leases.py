@@ -12,6 +12,7 @@ from karnak_core.database.tables import delivery, instance, process
 from karnak_core.model import Delivery, Instance, Outcome, State, now_ms
 from karnak_core.spool import tallies
 from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.texts import storable
 
 
 def next_due(connection: sa.Connection, forward_node: str, destination: str) -> int | None:
@@ -52,16 +53,14 @@ def settle(connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Deliv
     A lease that this owner has lost meanwhile is left as it is. The files may be removed once the transaction is
     durable, not before.
     """
-    instances = sorted({item.instance.id for item, _ in outcomes})
-    # two destinations of one instance may settle at once: the second must see the first, or no one removes the file
-    connection.execute(
-        sa.select(instance.c.id).where(instance.c.id.in_(instances)).order_by(instance.c.id).with_for_update()
-    ).all()
+    lock_instances(connection, sorted({item.instance.id for item, _ in outcomes}))
+    # locked, so that a lease that is lost now is lost before this or after it
     held = set(
         connection.execute(
-            sa.select(delivery.c.id).where(
-                delivery.c.id.in_([item.id for item, _ in outcomes]), delivery.c.lease_owner == owner
-            )
+            sa.select(delivery.c.id)
+            .where(delivery.c.id.in_([item.id for item, _ in outcomes]), delivery.c.lease_owner == owner)
+            .order_by(delivery.c.id)
+            .with_for_update()
         ).scalars()
     )
     settled = [(item, outcome) for item, outcome in outcomes if item.id in held]
@@ -76,6 +75,16 @@ def settle(connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Deliv
     tallies.add(connection, counts)
     final = [item.instance.id for item, outcome in settled if outcome.state in _TALLIED]
     return forget_files(connection, final)
+
+
+def lock_instances(connection: sa.Connection, instances: Sequence[int]) -> None:
+    """Wait for others who end deliveries of these instances; needed before :func:`forget_files`.
+
+    Two destinations of one instance may end at once: the second must see the first, or no one removes the file.
+    """
+    connection.execute(
+        sa.select(instance.c.id).where(instance.c.id.in_(instances)).order_by(instance.c.id).with_for_update()
+    ).all()
 
 
 def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
@@ -96,6 +105,10 @@ def release(connection: sa.Connection, owners: Sequence[str]) -> int:
     """Make what these owners had leased pending again, at once; return how many deliveries."""
     if not owners:
         return 0
+    # in the order in which settlements lock them, so that the two never wait for one another
+    connection.execute(
+        sa.select(delivery.c.id).where(delivery.c.lease_owner.in_(owners)).order_by(delivery.c.id).with_for_update()
+    ).all()
     released = connection.execute(
         sa.update(delivery).where(delivery.c.lease_owner.in_(owners)).values(state=State.PENDING, lease_owner=None)
     )
@@ -186,7 +199,7 @@ def _settled_row(item: Delivery, outcome: Outcome, now: int) -> dict[str, Any]:
     return {
         "delivery_id": item.id,
         "new_state": outcome.state,
-        "new_reason": outcome.reason,
+        "new_reason": storable(outcome.reason),
         "attempted": int(outcome.counts),
         "new_not_before": None if final else (outcome.not_before or now),
         "ended_at": None if outcome.state is State.PENDING else now,
