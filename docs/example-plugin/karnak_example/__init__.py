@@ -1,0 +1,39 @@
+"""The plugin: what it offers to Karnak.
+
+The entry point names this module. Karnak imports it in every one of its processes when it starts, so it does nothing
+but say what there is: no threads, no connections, no files here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+from karnak_core import hookimpl
+from karnak_core.kinds import Kind
+from karnak_core.model import Destination
+
+from karnak_example.checksum_list import ChecksumList
+from karnak_example.command import checksums
+from karnak_example.config import ChecksumListDestination
+
+# A module constant, not an expression in the return below: type checkers then see that the part takes this model.
+CHECKSUM_LIST = Kind(
+    name="checksum_list",
+    config=ChecksumListDestination,
+    open=ChecksumList,
+    summary="a text file with the checksum of every instance",
+)
+
+
+@hookimpl
+def karnak_register_destinations() -> Sequence[Kind[Any, Destination]]:
+    """Offer the destination type ``checksum_list``."""
+    return [CHECKSUM_LIST]
+
+
+@hookimpl
+def karnak_register_commands(cli: click.Group) -> None:
+    """Add ``karnak checksums``."""
+    cli.add_command(checksums)
