@@ -23,12 +23,12 @@ class FolderDestination(BaseModel):
         description="where the files go: a path below the data directory, or an absolute one; made where it is missing",
     )
     pattern: str = Field(
-        "{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm",
+        default="{PatientID}/{StudyInstanceUID}/{SOPInstanceUID}.dcm",
         max_length=1024,
         description="path of each file below the directory; {Keyword} and {GGGGEEEE} stand for the value of a data "
         "element, _ where it is missing; the file name has to contain {SOPInstanceUID}",
     )
-    connections: int = Field(2, ge=1, le=50, description="files written at once")
+    connections: int = Field(default=2, ge=1, le=50, description="files written at once")
 
     @field_validator("directory")
     @classmethod
