@@ -6,9 +6,11 @@ left over from a crash, and is removed as soon as the process that wrote it is g
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import logging
 import os
+import re
 import secrets
 import threading
 from collections.abc import Collection, Iterable, Iterator
@@ -18,6 +20,8 @@ logger = logging.getLogger(__name__)
 
 #: files in one folder before the next is begun; a folder is removed when it is empty
 FILES_PER_FOLDER = 2000
+#: the folders that writers make; the spool may hold others, a file system's ``lost+found`` for one
+FOLDER_NAME = re.compile(r"[0-9a-f]{12}-[0-9a-f]+")
 
 
 class SpoolFolder:
@@ -49,7 +53,8 @@ class SpoolFolder:
     def files(self) -> Iterator[tuple[str, os.DirEntry[str]]]:
         """Yield every instance file as its relative path and its directory entry."""
         for folder in self._folders():
-            with os.scandir(folder.path) as entries:
+            # another node may have removed it since
+            with contextlib.suppress(FileNotFoundError), os.scandir(folder.path) as entries:
                 for entry in entries:
                     yield f"{folder.name}/{entry.name}", entry
 
@@ -88,18 +93,19 @@ class SpoolFolder:
 
     def _folders(self) -> list[os.DirEntry[str]]:
         with os.scandir(self.directory) as entries:
-            return [entry for entry in entries if entry.is_dir()]
+            return [entry for entry in entries if FOLDER_NAME.fullmatch(entry.name) and entry.is_dir()]
 
     def dead_writers(self) -> set[str]:
         """Return the names of writers whose process is gone."""
         dead = set()
         for lock in self.directory.glob("*.alive"):
-            with open(lock, "rb") as file:
-                try:
+            try:
+                with open(lock, "rb") as file:
                     fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                except BlockingIOError:
-                    continue
-                dead.add(lock.stem)
+            except (BlockingIOError, FileNotFoundError):
+                # it lives, or another node has swept it meanwhile
+                continue
+            dead.add(lock.stem)
         return dead
 
 
@@ -109,8 +115,11 @@ class SpoolWriter:
     def __init__(self, folder: SpoolFolder) -> None:
         self.folder = folder
         self.name = secrets.token_hex(6)
-        self._alive = open(folder.directory / f"{self.name}.alive", "wb")  # noqa: SIM115 - held while we live
+        # locked before it gets the name by which others look for it: an unlocked one is a dead writer's
+        unlocked = folder.directory / f"{self.name}.new"
+        self._alive = open(unlocked, "wb")  # noqa: SIM115 - held while we live
         fcntl.flock(self._alive, fcntl.LOCK_EX)
+        os.rename(unlocked, folder.directory / f"{self.name}.alive")
         self._lock = threading.Lock()
         self._count = 0
         self._folder_fd = -1
@@ -146,7 +155,8 @@ class SpoolWriter:
     def _next_folder(self) -> None:
         name = f"{self.name}-{self._count // FILES_PER_FOLDER:x}"
         path = self.folder.directory / name
-        path.mkdir(mode=0o700)
+        # it exists where the last attempt failed after this line
+        path.mkdir(mode=0o700, exist_ok=True)
         parent = os.open(self.folder.directory, os.O_RDONLY | os.O_DIRECTORY)
         try:
             os.fsync(parent)

@@ -64,43 +64,67 @@ class SocketWakeups:
         self._folder_fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         self._sender = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._sender.setblocking(False)
-        self._receiver: socket.socket | None = None
-        self._name = ""
+        self._receivers: dict[str, socket.socket] = {}
+        self._closed = False
+        # who publishes uses the folder's descriptor, which must not be closed, and be another's, meanwhile
+        self._lock = threading.Lock()
 
     def publish(self, topics: Iterable[str]) -> None:
         """Send one datagram to every subscriber; a dead one's socket is removed."""
         message = "\n".join(topics).encode()
-        for name in os.listdir(self._folder_fd):
+        if not message:
+            return
+        with self._lock:
+            if self._closed:
+                return
             try:
-                self._sender.sendto(message, self._address(name))
-            except BlockingIOError:
-                continue  # its queue is full: it is awake
-            except (ConnectionRefusedError, FileNotFoundError):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=self._folder_fd)
+                names = os.listdir(self._folder_fd)
             except OSError as error:
                 logger.warning("cannot wake a worker process: %s", error.strerror)
+                return
+            for name in names:
+                self._send(message, name)
+
+    def _send(self, message: bytes, name: str) -> None:
+        try:
+            self._sender.sendto(message, self._address(name))
+        except BlockingIOError:
+            return  # its queue is full: it is awake
+        except (ConnectionRefusedError, FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._folder_fd)
+        except OSError as error:
+            logger.warning("cannot wake a worker process: %s", error.strerror)
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
         """Listen in a thread."""
-        self._name = secrets.token_hex(6)
-        self._receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._receiver.bind(self._address(self._name))
-        threading.Thread(target=self._listen, args=(self._receiver, callback), name="wakeups", daemon=True).start()
+        name = secrets.token_hex(6)
+        receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        receiver.bind(self._address(name))
+        self._receivers[name] = receiver
+        threading.Thread(target=self._listen, args=(receiver, callback), name="wakeups", daemon=True).start()
 
     def close(self) -> None:
-        """Remove our socket; the thread ends."""
-        if self._receiver is not None:
-            with contextlib.suppress(OSError):
-                self._sender.sendto(b"", self._address(self._name))
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(self._name, dir_fd=self._folder_fd)
+        """Remove our sockets; the threads end. May be called twice."""
+        with self._lock:
+            if self._closed:
+                return
+            self._closed = True
+            for name, receiver in self._receivers.items():
+                with contextlib.suppress(OSError):
+                    receiver.shutdown(socket.SHUT_RD)
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=self._folder_fd)
+            self._sender.close()
+            os.close(self._folder_fd)
 
     def _listen(self, receiver: socket.socket, callback: Callable[[str], None]) -> None:
         with receiver:
-            while message := receiver.recv(65536):
-                for name in message.decode().split("\n"):
-                    callback(name)
+            while not self._closed:
+                # empty: shut down, or somebody's empty datagram
+                if message := receiver.recv(65536):
+                    for name in message.decode().split("\n"):
+                        _tell(callback, name)
 
     def _address(self, name: str) -> str:
         return f"/proc/self/fd/{self._folder_fd}/{name}"
@@ -115,6 +139,9 @@ class NotifyWakeups:
 
     def publish(self, topics: Iterable[str]) -> None:
         """Notify every node."""
+        topics = set(topics)
+        if not topics:
+            return
         try:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 for name in topics:
@@ -134,15 +161,25 @@ class NotifyWakeups:
         while not self._stop.is_set():
             try:
                 with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
+                    # closed at the end, not given back: it would go on to collect what it is notified of
+                    connection.detach()
                     connection.exec_driver_sql(f"LISTEN {CHANNEL}")
                     driver = connection.connection.dbapi_connection
                     assert driver is not None
                     while not self._stop.is_set():
                         for notice in driver.notifies(timeout=1.0):
-                            callback(notice.payload)
+                            _tell(callback, notice.payload)
             except sa.exc.SQLAlchemyError as error:
                 logger.warning("cannot listen for notifications: %s", type(error).__name__)
                 self._stop.wait(1.0)
             except Exception as error:  # the driver's own errors, raised outside SQLAlchemy
                 logger.warning("lost the connection for notifications: %s", type(error).__name__)
                 self._stop.wait(1.0)
+
+
+def _tell(callback: Callable[[str], None], name: str) -> None:
+    """Call back; what it raises must not make us deaf."""
+    try:
+        callback(name)
+    except Exception:
+        logger.exception("a wake-up was not followed")
