@@ -33,7 +33,7 @@ instance = sa.Table(
     sa.Column("study_instance_uid", sa.String(64), nullable=False),
     sa.Column("series_instance_uid", sa.String(64), nullable=False),
     sa.Column("transfer_syntax_uid", sa.String(64), nullable=False),
-    # relative to the spool; null: the file was removed, nothing is open any more
+    # relative to the spool; empty: the bytes are in ``content``; null: removed, nothing is open any more
     sa.Column("path", sa.String(255), nullable=True),
     sa.Column("dataset_offset", sa.Integer, nullable=False),
     sa.Column("size", sa.BigInteger, nullable=False),
@@ -47,6 +47,14 @@ instance = sa.Table(
         sqlite_where=sa.text("path IS NOT NULL"),
         postgresql_where=sa.text("path IS NOT NULL"),
     ),
+)
+
+#: small instances, as a whole: with the row in one transaction and one fsync, and no file to make and remove
+content = sa.Table(
+    "content",
+    metadata,
+    sa.Column("instance_id", Id, sa.ForeignKey("instance.id"), primary_key=True, autoincrement=False),
+    sa.Column("data", sa.LargeBinary, nullable=False),
 )
 
 delivery = sa.Table(
@@ -91,8 +99,9 @@ delivery = sa.Table(
     sa.Index(
         "ix_delivery_finished",
         "finished_at",
-        sqlite_where=sa.text("finished_at IS NOT NULL"),
-        postgresql_where=sa.text("finished_at IS NOT NULL"),
+        # failed ones have both
+        sqlite_where=sa.text("finished_at IS NOT NULL AND not_before IS NULL"),
+        postgresql_where=sa.text("finished_at IS NOT NULL AND not_before IS NULL"),
     ),
 )
 

@@ -8,11 +8,14 @@ from __future__ import annotations
 
 import random
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
 
 from karnak_core.database.tables import delivery, destination_health
 from karnak_core.model import Health, State, now_ms
+from karnak_core.spool.texts import storable
 
 #: transport failures in a row after which a destination is unreachable
 FAILURES_UNTIL_UNREACHABLE = 3
@@ -69,6 +72,14 @@ def note_failure(
     connection: sa.Connection, forward_node: str, destination: str, reason: str, *, misconfigured: bool
 ) -> DestinationHealth:
     """Count a transport failure, or hold a destination that refuses us; return how it is now."""
+    # the row is made and locked first: others fail at the same time, and every failure counts
+    insert: Any = (sqlite if connection.dialect.name == "sqlite" else postgresql).insert(destination_health)
+    insert = insert.values(forward_node=forward_node, destination=destination)
+    nothing_yet = insert.values(health=Health.OK, reason="", since=0, failures=0, next_probe_at=0)
+    connection.execute(nothing_yet.on_conflict_do_nothing())
+    connection.execute(
+        sa.select(destination_health.c.failures).where(_key(forward_node, destination)).with_for_update()
+    ).all()
     known = read(connection, forward_node, destination)
     now = now_ms()
     failures = known.failures + 1
@@ -80,7 +91,7 @@ def note_failure(
         health = Health.OK
     noted = DestinationHealth(
         health=health,
-        reason=reason,
+        reason=storable(reason),
         since=known.since if health is known.health and known.since else now,
         failures=failures,
         next_probe_at=now + _probe_interval(failures) if health is not Health.OK else 0,
@@ -92,13 +103,9 @@ def note_failure(
         "failures": noted.failures,
         "next_probe_at": noted.next_probe_at,
     }
-    updated = connection.execute(
-        sa.update(destination_health).where(_key(forward_node, destination)).values(**values)
-    ).rowcount
-    if not updated:
-        connection.execute(
-            sa.insert(destination_health).values(forward_node=forward_node, destination=destination, **values)
-        )
+    connection.execute(
+        insert.values(**values).on_conflict_do_update(index_elements=["forward_node", "destination"], set_=values)
+    )
     return noted
 
 

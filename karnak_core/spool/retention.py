@@ -38,23 +38,20 @@ def sweep_files(database: Database, folder: SpoolFolder) -> int:
 def _finished_at_of_rank(connection: sa.Connection, rank: int) -> int:
     """Return when the delivery after the newest ``rank`` finished ones finished, plus one; 0: there are fewer."""
     finished = connection.execute(
-        sa.select(delivery.c.finished_at)
-        .where(delivery.c.finished_at.is_not(None))
-        .order_by(delivery.c.finished_at.desc())
-        .limit(1)
-        .offset(rank)
+        sa.select(delivery.c.finished_at).where(_final()).order_by(delivery.c.finished_at.desc()).limit(1).offset(rank)
     ).scalar()
     return 0 if finished is None else finished + 1
+
+
+def _final() -> sa.ColumnElement[bool]:
+    """Say of a delivery what the index of finished ones does; failed ones are kept and count for nothing here."""
+    return sa.and_(delivery.c.finished_at.is_not(None), delivery.c.not_before.is_(None))
 
 
 def _forget_chunk(connection: sa.Connection, cutoff: int) -> int:
     rows = connection.execute(
         sa.select(delivery.c.id, delivery.c.instance_id)
-        .where(
-            delivery.c.finished_at.is_not(None),
-            delivery.c.finished_at < cutoff,
-            delivery.c.not_before.is_(None),
-        )
+        .where(_final(), delivery.c.finished_at < cutoff)
         .order_by(delivery.c.finished_at)
         .limit(CHUNK)
     ).all()
