@@ -84,6 +84,14 @@ class Instance:
     facts: Mapping[str, str] = field(default_factory=dict)
 
 
+class Closable(Protocol):
+    """Something to be given back."""
+
+    def close(self) -> None:
+        """Give it back; may be called twice."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
     """One instance on its way to one destination."""
@@ -95,6 +103,8 @@ class Delivery:
     created_at: int
     #: when it was received, or a person last asked for it again: ``retry_for`` counts from here
     since: int
+    #: what gives a small instance its path; closed by the worker
+    held: Closable | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

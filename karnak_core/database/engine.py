@@ -31,6 +31,9 @@ class Database:
         self._lock_path = lock_path
         self._lock_fd: int | None = None
         self._lock_pid = 0
+        # SQLite has one writer at a time, whose connection is kept: opening one costs more than a small transaction
+        self._writer: sa.Connection | None = None
+        self._synchronous = ""
 
     @property
     def is_sqlite(self) -> bool:
@@ -56,16 +59,27 @@ class Database:
             False: the commit may be lost with the power (never its consistency), which costs no fsync: right for
             leases, which a crash gives back anyway.
         """
-        with self._turn(), self.engine.connect() as connection:
-            if self.is_sqlite:
-                # takes effect outside a transaction only; the driver has not begun one yet
-                raw: Any = connection.connection.dbapi_connection
-                raw.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
-            connection.execution_options(karnak_writes=True)
-            with connection.begin():
-                if not durable and not self.is_sqlite:
-                    connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
-                yield connection
+        if self.is_sqlite:
+            with self._turn():
+                connection = self._writing_connection("FULL" if durable else "NORMAL")
+                with connection.begin():
+                    yield connection
+            return
+        with self.engine.connect() as connection, connection.begin():
+            if not durable:
+                connection.exec_driver_sql("SET LOCAL synchronous_commit TO off")
+            yield connection
+
+    def _writing_connection(self, synchronous: str) -> sa.Connection:
+        if self._writer is None:
+            self._writer = self.engine.connect().execution_options(karnak_writes=True)
+            self._synchronous = ""
+        if synchronous != self._synchronous:
+            # takes effect outside a transaction only; the driver has not begun one yet
+            raw: Any = self._writer.connection.dbapi_connection
+            raw.execute(f"PRAGMA synchronous={synchronous}")
+            self._synchronous = synchronous
+        return self._writer
 
     @contextmanager
     def _turn(self) -> Iterator[None]:
@@ -88,6 +102,9 @@ class Database:
 
     def close(self) -> None:
         """Close every connection."""
+        if self._writer is not None:
+            self._writer.close()
+            self._writer = None
         self.engine.dispose()
         if self._lock_fd is not None:
             os.close(self._lock_fd)

@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import IO, Any, BinaryIO, Final, cast
 
 import numpy as np
 import pydicom
@@ -61,7 +61,7 @@ def reencoded(outgoing: Outgoing, transfer_syntax_uid: str, workspace: Path) -> 
         yield Path(target.name), 0, target.tell()
 
 
-def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: BinaryIO, workspace: Path) -> None:
+def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], workspace: Path) -> None:
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     source_syntax = outgoing.transfer_syntax_uid
     big = source_syntax == ExplicitVRBigEndian
@@ -79,7 +79,7 @@ def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: BinaryIO, wor
 
 
 @contextmanager
-def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[BinaryIO, int]]:
+def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[IO[bytes], int]]:
     """Give a file with the data set not deflated, and where it begins."""
     with open(outgoing.path, "rb") as source:
         if outgoing.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
@@ -96,10 +96,10 @@ def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[BinaryIO, int]
             yield inflated, 0
 
 
-def _read_header(source: BinaryIO, implicit: bool, big: bool) -> Dataset:
+def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:
     """Read elements up to Pixel Data of the root level, where the file then stands."""
     ds = pydicom.filereader.read_dataset(
-        source,
+        cast(BinaryIO, source),
         is_implicit_VR=implicit,
         is_little_endian=not big,
         stop_when=lambda tag, _vr, _length: int(tag) == PIXEL_DATA,
@@ -107,7 +107,7 @@ def _read_header(source: BinaryIO, implicit: bool, big: bool) -> Dataset:
     return ds
 
 
-def _write(ds: Dataset, target: BinaryIO, implicit: bool) -> None:
+def _write(ds: Dataset, target: IO[bytes], implicit: bool) -> None:
     sink = DicomFileLike(target)
     sink.is_implicit_VR = implicit
     sink.is_little_endian = True
@@ -115,7 +115,7 @@ def _write(ds: Dataset, target: BinaryIO, implicit: bool) -> None:
 
 
 def _copy_pixel_data(
-    source: BinaryIO, header: Dataset, target: BinaryIO, source_implicit: bool, big: bool, implicit: bool
+    source: IO[bytes], header: Dataset, target: IO[bytes], source_implicit: bool, big: bool, implicit: bool
 ) -> None:
     start = source.read(8)
     if not start:

@@ -26,7 +26,7 @@ BATCH = 64
 #: outcomes are stored after this many, or this many seconds, whichever comes first
 SETTLE_COUNT, SETTLE_SECONDS = 64, 0.5
 #: after a batch smaller than SMALL, wait this long for more of it to come: a claim costs as much for one as for many
-SMALL, GATHER_SECONDS = 16, 0.02
+SMALL, GATHER_SECONDS = 32, 0.04
 #: without work for this long, connections are given back; below what peers usually allow
 IDLE_SECONDS = 25.0
 #: a lost wake-up delays a delivery by this at most
@@ -208,7 +208,9 @@ class Worker:
                 known = health.WELL
         self._known = known
         for delivery_id in ids:
-            del self._owed[delivery_id]
+            delivery, _ = self._owed.pop(delivery_id)
+            if delivery.held is not None:
+                delivery.held.close()
         self._folder.remove(removable)
         self._report(outcomes, error)
 

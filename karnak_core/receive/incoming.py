@@ -18,6 +18,7 @@ from karnak_core.receive.headers import UnreadableDataSet, read_header
 from karnak_core.receive.refusals import Refusals
 from karnak_core.receive.space import Space
 from karnak_core.spool.files import SpoolWriter
+from karnak_core.spool.memory import SMALL_BYTES
 from karnak_core.spool.record import Received
 
 logger = logging.getLogger(__name__)
@@ -89,9 +90,10 @@ class Incoming:
         if mismatch:
             self.discard()
             return StoreAnswer(DOES_NOT_MATCH_SOP_CLASS, mismatch)
-        if self._descriptor < 0:
-            self._open()
-        os.fsync(self._descriptor)
+        if self._size > SMALL_BYTES:
+            if self._descriptor < 0:
+                self._open()
+            os.fsync(self._descriptor)
         return self._commit(header)
 
     def discard(self) -> None:
@@ -138,6 +140,7 @@ class Incoming:
             transfer_syntax_uid=request.transfer_syntax_uid,
             header=header,
             path=self._path,
+            content=bytes(self._memory) if self._descriptor < 0 else b"",
             dataset_offset=len(self._beginning),
             size=self._size,
             destinations=self._destinations,
@@ -148,11 +151,11 @@ class Incoming:
             # A broken connection leaves open whether it was committed. The file stays: the ledger may name it; if it
             # does not, the sweep removes it once this process is gone.
             logger.error("cannot write to the ledger: %s", type(error).__name__)
-            os.close(self._descriptor)
-            self._descriptor = -1
             return StoreAnswer(OUT_OF_RESOURCES, "the ledger cannot be written")
-        os.close(self._descriptor)
-        self._descriptor = -1
+        finally:
+            if self._descriptor >= 0:
+                os.close(self._descriptor)
+                self._descriptor = -1
         return StoreAnswer(SUCCESS)
 
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from karnak_core.database.tables import delivery, instance, process
+from karnak_core.database.tables import content, delivery, instance, process
 from karnak_core.model import Delivery, Instance, Outcome, State, now_ms
 from karnak_core.spool import tallies
 from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.memory import MemoryFile
 from karnak_core.spool.texts import storable
 
 
@@ -88,7 +89,7 @@ def lock_instances(connection: sa.Connection, instances: Sequence[int]) -> None:
 
 
 def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
-    """Take the file from those of these instances of which no delivery is open; return the paths."""
+    """Take the bytes from those of these instances of which no delivery is open; return the paths of files."""
     if not instances:
         return []
     rows = connection.execute(
@@ -97,8 +98,10 @@ def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[st
         )
     ).all()
     if rows:
-        connection.execute(sa.update(instance).where(instance.c.id.in_([row.id for row in rows])).values(path=None))
-    return [row.path for row in rows]
+        ids = [row.id for row in rows]
+        connection.execute(sa.update(instance).where(instance.c.id.in_(ids)).values(path=None))
+        connection.execute(sa.delete(content).where(content.c.instance_id.in_(ids)))
+    return [row.path for row in rows if row.path]
 
 
 def release(connection: sa.Connection, owners: Sequence[str]) -> int:
@@ -163,8 +166,10 @@ _CLAIM = (
         delivery.c.created_at,
         delivery.c.decided_at,
         instance,
+        content.c.data,
     )
     .join(instance, instance.c.id == delivery.c.instance_id)
+    .outerjoin(content, content.c.instance_id == instance.c.id)
     .where(
         delivery.c.forward_node == sa.bindparam("node"),
         delivery.c.destination == sa.bindparam("destination"),
@@ -210,12 +215,14 @@ def _settled_row(item: Delivery, outcome: Outcome, now: int) -> dict[str, Any]:
 
 
 def _delivery(row: Any, folder: SpoolFolder) -> Delivery:
+    held = MemoryFile(row.data) if row.data is not None else None
     return Delivery(
         id=row.delivery_id,
         destination=row.destination,
         attempts=row.attempts,
         created_at=row.created_at,
         since=max(row.created_at, row.decided_at or 0),
+        held=held,
         instance=Instance(
             id=row.id,
             forward_node=row.forward_node,
@@ -227,7 +234,7 @@ def _delivery(row: Any, folder: SpoolFolder) -> Delivery:
             study_instance_uid=row.study_instance_uid,
             series_instance_uid=row.series_instance_uid,
             transfer_syntax_uid=row.transfer_syntax_uid,
-            path=folder.path(row.path or "missing"),
+            path=held.path if held else folder.path(row.path or "missing"),
             dataset_offset=row.dataset_offset,
             size=row.size,
             facts=row.facts,

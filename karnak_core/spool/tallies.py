@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from functools import cache
 from typing import Any
 
 import sqlalchemy as sa
@@ -16,28 +17,31 @@ REFUSED = "refused"
 
 def add(connection: sa.Connection, counts: Counter[tuple[str, str, str]]) -> None:
     """Add to totals; keys are (forward node, destination or empty, name), values may be negative."""
-    rows = [
+    added = rows(counts)
+    if added:
+        connection.execute(upsert(connection.dialect.name), added)
+
+
+def rows(counts: Counter[tuple[str, str, str]]) -> list[dict[str, Any]]:
+    """Return what :func:`upsert` takes, always in the same order: two transactions never wait for one another."""
+    return [
         {"forward_node": node, "destination": destination, "name": name, "count": count}
-        # always in the same order, so that two transactions cannot wait for one another
         for (node, destination, name), count in sorted(counts.items())
         if count
     ]
-    if rows:
-        connection.execute(_upserts[connection.dialect.name], rows)
 
 
-def read(connection: sa.Connection) -> dict[tuple[str, str, str], int]:
-    """Return every total."""
-    rows = connection.execute(sa.select(tally.c.forward_node, tally.c.destination, tally.c.name, tally.c.count))
-    return {(node, destination, name): count for node, destination, name, count in rows}
-
-
-def _upsert(insert: Any) -> Any:
-    statement = insert(tally)
+@cache
+def upsert(dialect_name: str) -> Any:
+    """Return the statement that adds to a total, or begins it."""
+    statement: Any = (sqlite if dialect_name == "sqlite" else postgresql).insert(tally)
     return statement.on_conflict_do_update(
         index_elements=["forward_node", "destination", "name"],
         set_={"count": tally.c.count + statement.excluded.count},
     )
 
 
-_upserts = {"sqlite": _upsert(sqlite.insert), "postgresql": _upsert(postgresql.insert)}
+def read(connection: sa.Connection) -> dict[tuple[str, str, str], int]:
+    """Return every total."""
+    found = connection.execute(sa.select(tally.c.forward_node, tally.c.destination, tally.c.name, tally.c.count))
+    return {(node, destination, name): count for node, destination, name, count in found}
