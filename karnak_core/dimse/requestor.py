@@ -286,6 +286,7 @@ class Association:
         priority: int = 0,
     ) -> StoreResponse:
         """Send one instance and wait for its response; nothing else may be outstanding."""
+        self._check()
         if self.outstanding:
             raise ValueError("send_c_store: responses are outstanding")
         self.start_c_store(sop_class_uid, sop_instance_uid, context_id, source, offset, length, priority=priority)

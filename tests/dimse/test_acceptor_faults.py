@@ -20,6 +20,7 @@ def drip(peer, data):
         try:
             peer.send(bytes([byte]))
             if peer.socket.recv(100) is not None:
+                peer.close()
                 return
         except TimeoutError:
             continue
