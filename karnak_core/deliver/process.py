@@ -200,7 +200,7 @@ class DeliveryProcess:
 
     def _forget_trouble(self, key: Key) -> None:
         with self._database.write() as connection:
-            health.forget(connection, *key)
+            health.note_answer(connection, *key)
 
     def _stop_workers(self, workers: list[Worker], grace: float) -> None:
         for worker in workers:

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import State, now_ms
-from karnak_core.spool import leases, tallies, wakeups
+from karnak_core.spool import health, leases, tallies, wakeups
 from karnak_core.spool.views import Filter, matching
 
 
@@ -23,6 +23,9 @@ def retry(connection: sa.Connection, chosen: Filter, by: str) -> int:
     now = now_ms()
     ids = _ids(connection, chosen, (State.FAILED, State.PENDING))
     for chunk in _chunks(ids):
+        destinations = sa.select(delivery.c.forward_node, delivery.c.destination).where(delivery.c.id.in_(chunk))
+        for node, destination in connection.execute(destinations.distinct()).all():
+            health.probe_now(connection, node, destination)
         connection.execute(
             sa.update(delivery)
             .where(delivery.c.id.in_(chunk))

@@ -129,6 +129,13 @@ def note_answer(connection: sa.Connection, forward_node: str, destination: str) 
         )
 
 
+def probe_now(connection: sa.Connection, forward_node: str, destination: str) -> None:
+    """Let the next delivery go out at once to see whether the destination is back: a person asks."""
+    connection.execute(
+        sa.update(destination_health).where(_key(forward_node, destination)).values(next_probe_at=now_ms())
+    )
+
+
 def forget(connection: sa.Connection, forward_node: str, destination: str) -> None:
     """Forget what was wrong: the configuration changed, or a person asks to try again now."""
     connection.execute(sa.delete(destination_health).where(_key(forward_node, destination)))
