@@ -78,7 +78,7 @@ def make_instance(tmp_path: Path) -> MakeInstance:
 def writer(data: Path, pattern: str | None = None, directory: str = "received") -> FolderWriter:
     """Open the part."""
     keys: Mapping[str, Any] = {"directory": directory} | ({"pattern": pattern} if pattern else {})
-    return FOLDER.open(FolderDestination(**keys), OpenContext(data_directory=data))
+    return FOLDER.open(FolderDestination.model_validate(keys), OpenContext(data_directory=data))
 
 
 def files(folder: Path) -> list[str]:
