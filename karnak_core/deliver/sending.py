@@ -48,15 +48,15 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
         return
     if isinstance(destination, BatchDestination):
         # what raises out of the iterator belongs to the next instance that has no answer
-        unanswered = list(batch)
+        unanswered = {id(outgoing): outgoing for outgoing in batch}
         try:
             for outgoing, answer in destination.send_batch(batch):
-                unanswered = [other for other in unanswered if other is not outgoing]
+                unanswered.pop(id(outgoing), None)
                 yield outgoing, answer
         except DeliveryError as error:
-            yield unanswered[0], error
+            yield next(iter(unanswered.values()), batch[-1]), error
         except Exception as error:
-            yield unanswered[0], _bug(error, "sending")
+            yield next(iter(unanswered.values()), batch[-1]), _bug(error, "sending")
         return
     for outgoing in batch:
         try:

@@ -18,12 +18,7 @@ from karnak_core.spool.texts import storable
 
 def next_due(connection: sa.Connection, forward_node: str, destination: str) -> int | None:
     """Return when the next pending delivery of a destination is due, in ms; None: there is none."""
-    return connection.execute(
-        sa.select(delivery.c.not_before)
-        .where(_pending(forward_node, destination))
-        .order_by(delivery.c.not_before)
-        .limit(1)
-    ).scalar()
+    return connection.execute(_NEXT_DUE, {"node": forward_node, "destination": destination}).scalar()
 
 
 def claim(
@@ -40,11 +35,7 @@ def claim(
         {"node": forward_node, "destination": destination, "now": now_ms(), "limit": limit},
     ).all()
     if rows:
-        connection.execute(
-            sa.update(delivery)
-            .where(delivery.c.id.in_([row.delivery_id for row in rows]))
-            .values(state=State.LEASED, lease_owner=owner)
-        )
+        connection.execute(_LEASE, {"ids": [row.delivery_id for row in rows], "new_owner": owner})
     return [_delivery(row, folder) for row in rows]
 
 
@@ -56,14 +47,7 @@ def settle(connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Deliv
     """
     lock_instances(connection, sorted({item.instance.id for item, _ in outcomes}))
     # locked, so that a lease that is lost now is lost before this or after it
-    held = set(
-        connection.execute(
-            sa.select(delivery.c.id)
-            .where(delivery.c.id.in_([item.id for item, _ in outcomes]), delivery.c.lease_owner == owner)
-            .order_by(delivery.c.id)
-            .with_for_update()
-        ).scalars()
-    )
+    held = set(connection.execute(_HELD, {"ids": [item.id for item, _ in outcomes], "owner": owner}).scalars())
     settled = [(item, outcome) for item, outcome in outcomes if item.id in held]
     if settled:
         now = now_ms()
@@ -83,24 +67,19 @@ def lock_instances(connection: sa.Connection, instances: Sequence[int]) -> None:
 
     Two destinations of one instance may end at once: the second must see the first, or no one removes the file.
     """
-    connection.execute(
-        sa.select(instance.c.id).where(instance.c.id.in_(instances)).order_by(instance.c.id).with_for_update()
-    ).all()
+    if connection.dialect.name != "sqlite":  # where there is one writer at a time anyway
+        connection.execute(_LOCK_INSTANCES, {"ids": instances}).all()
 
 
 def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
     """Take the bytes from those of these instances of which no delivery is open; return the paths of files."""
     if not instances:
         return []
-    rows = connection.execute(
-        sa.select(instance.c.id, instance.c.path).where(
-            instance.c.id.in_(instances), instance.c.path.is_not(None), ~_has_open_delivery()
-        )
-    ).all()
+    rows = connection.execute(_UNNEEDED, {"ids": instances}).all()
     if rows:
-        ids = [row.id for row in rows]
-        connection.execute(sa.update(instance).where(instance.c.id.in_(ids)).values(path=None))
-        connection.execute(sa.delete(content).where(content.c.instance_id.in_(ids)))
+        ids = {"ids": [row.id for row in rows]}
+        connection.execute(_FORGET_PATHS, ids)
+        connection.execute(_FORGET_CONTENTS, ids)
     return [row.path for row in rows if row.path]
 
 
@@ -154,9 +133,46 @@ def _pending(forward_node: str, destination: str) -> sa.ColumnElement[bool]:
     )
 
 
-def _has_open_delivery() -> sa.ColumnElement[bool]:
-    return sa.exists().where(delivery.c.instance_id == instance.c.id, delivery.c.not_before.is_not(None))
+# Built once: what runs for every batch is not to be composed for every batch.
 
+_IDS: sa.BindParameter[list[int]] = sa.bindparam("ids", expanding=True)
+
+_NEXT_DUE = (
+    sa.select(delivery.c.not_before)
+    .where(
+        delivery.c.forward_node == sa.bindparam("node"),
+        delivery.c.destination == sa.bindparam("destination"),
+        delivery.c.state == State.PENDING.value,
+        delivery.c.not_before.is_not(None),
+    )
+    .order_by(delivery.c.not_before)
+    .limit(1)
+)
+
+_LEASE = (
+    sa.update(delivery)
+    .where(delivery.c.id.in_(_IDS))
+    .values(state=State.LEASED.value, lease_owner=sa.bindparam("new_owner"))
+)
+
+_LOCK_INSTANCES = sa.select(instance.c.id).where(instance.c.id.in_(_IDS)).order_by(instance.c.id).with_for_update()
+
+_HELD = (
+    sa.select(delivery.c.id)
+    .where(delivery.c.id.in_(_IDS), delivery.c.lease_owner == sa.bindparam("owner"))
+    .order_by(delivery.c.id)
+    .with_for_update()
+)
+
+_UNNEEDED = sa.select(instance.c.id, instance.c.path).where(
+    instance.c.id.in_(_IDS),
+    instance.c.path.is_not(None),
+    ~sa.exists().where(delivery.c.instance_id == instance.c.id, delivery.c.not_before.is_not(None)),
+)
+
+_FORGET_PATHS = sa.update(instance).where(instance.c.id.in_(_IDS)).values(path=None)
+
+_FORGET_CONTENTS = sa.delete(content).where(content.c.instance_id.in_(_IDS))
 
 _CLAIM = (
     sa.select(
