@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Final, TypeVar, cast
 
 from pynetdicom.pdu import A_ASSOCIATE_AC, A_ASSOCIATE_RJ, A_ASSOCIATE_RQ, PDU
@@ -46,6 +48,9 @@ _SUB_ITEMS: Final = {
     _CONTEXT_AC: {0x40},
     _USER_INFORMATION: {*range(0x51, 0x56)},
 }
+_UID_ITEMS: Final = {0x10, 0x30, 0x40, 0x52}
+_ROLE_SELECTION: Final = 0x54
+_UID: Final = re.compile(rb"(?=.{1,64}\Z)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 P = TypeVar("P", bound=PDU)
 
@@ -242,16 +247,31 @@ def _decode(target: P, pdu: bytes) -> P:
 
 
 def _known_items(data: bytes) -> Iterable[bytes]:
-    """Yield the items that are read, without their unknown sub-items."""
+    """Yield the items that are read, without their unknown sub-items and without UIDs that are none.
+
+    A transfer syntax that is no UID is not accepted anyway, nor is a context without abstract syntax; but
+    pydicom would write each of them to the log.
+    """
     for item_type, value in _items(data):
         if item_type not in _SUB_ITEMS:
             continue
         known = _SUB_ITEMS[item_type]
-        if known is not None:
-            fixed = 0 if item_type == _USER_INFORMATION else 4
-            sub_items = (_item(*sub_item) for sub_item in _items(value[fixed:]) if sub_item[0] in known)
-            value = value[:fixed] + b"".join(sub_items)
-        yield _item(item_type, value)
+        if known is None:
+            yield from _checked(item_type, value)
+            continue
+        fixed = 0 if item_type == _USER_INFORMATION else 4
+        sub_items = (_checked(*sub_item) for sub_item in _items(value[fixed:]) if sub_item[0] in known)
+        yield _item(item_type, value[:fixed] + b"".join(chain.from_iterable(sub_items)))
+
+
+def _checked(item_type: int, value: bytes) -> Iterable[bytes]:
+    if item_type in _UID_ITEMS:
+        value = value.rstrip(b"\0 ")
+        if _UID.fullmatch(value) is None:
+            return
+    elif item_type == _ROLE_SELECTION and _UID.fullmatch(value[2:-2]) is None:
+        return
+    yield _item(item_type, value)
 
 
 def _items(data: bytes) -> Iterable[tuple[int, bytes]]:

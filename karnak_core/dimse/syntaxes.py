@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from functools import lru_cache
 from typing import Final
 
+from pydicom.config import IGNORE
 from pydicom.uid import UID
 
 VERIFICATION: Final = "1.2.840.10008.1.1"
@@ -45,9 +46,11 @@ def is_storage(abstract_syntax: str) -> bool:
     Of the standard's UIDs those that are called storage, DICOMDIR among them; private ones and ones newer
     than the table always, as their instances would be lost otherwise.
     """
-    uid = UID(abstract_syntax)
+    if not is_uid(abstract_syntax):
+        return False
+    uid = UID(abstract_syntax, validation_mode=IGNORE)
     if not uid.type:
-        return is_uid(abstract_syntax)
+        return True
     return uid.type == "SOP Class" and "Storage" in uid.name and "Storage Commitment" not in uid.name
 
 

@@ -31,7 +31,12 @@ def drip(peer, data):
 
 @pytest.mark.parametrize(
     "garbage",
-    [b"SSH-2.0-OpenSSH_9.6\r\n", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03", b"GET / HTTP/1.1\r\n\r\n", b"\0" * 64],
+    [
+        b"SSH-2.0-OpenSSH_9.6\r\n",
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        b"GET / HTTP/1.1\r\n\r\n",
+        b"\0" * 64,
+    ],
     ids=["ssh", "tls", "http", "zeros"],
 )
 def test_garbage_is_aborted_as_unrecognised(acceptor, garbage):

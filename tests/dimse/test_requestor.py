@@ -103,10 +103,8 @@ def test_a_refused_connection_is_said_in_words():
 
 
 def test_an_unknown_host_is_said_in_words():
-    with pytest.raises(ConnectionFailed, match="cannot connect to PACS at no-such-host.invalid:104"):
-        Association.open(
-            "no-such-host.invalid", 104, calling_ae_title="A", called_ae_title="PACS", contexts=CONTEXTS
-        )
+    with pytest.raises(ConnectionFailed, match=r"cannot connect to PACS at no-such-host.invalid:104"):
+        Association.open("no-such-host.invalid", 104, calling_ae_title="A", called_ae_title="PACS", contexts=CONTEXTS)
 
 
 def test_more_than_128_contexts_are_refused_before_connecting():
@@ -301,7 +299,7 @@ def test_an_early_refusal_is_returned_although_the_peer_stops_reading(make_scrip
 def test_an_early_refusal_of_a_peer_that_reads_on_leaves_the_association_usable(make_script):
     def play(peer):
         accept(peer)
-        kind, content = peer.pdu()
+        _, content = peer.pdu()
         peer.send(store_ok(command.decode(content[6:]), 0xA700))
         read_store(peer)
         peer.send(store_ok(read_store(peer)[0]))
@@ -323,7 +321,7 @@ def test_an_abort_in_the_middle_of_a_data_set_is_noticed(make_script, reads_on):
                 pass
 
     assoc = open_association(make_script(play).port)
-    with pytest.raises(AssociationAborted, match="aborted by PACS .* invalid PDU parameter value"):
+    with pytest.raises(AssociationAborted, match=r"aborted by PACS .* invalid PDU parameter value"):
         assoc.send_c_store(CT, "1.2.3", 1, (bytes(1 << 20) for _ in range(1000)))
     assert not assoc.is_alive()
     with pytest.raises(AssociationAborted):
@@ -340,7 +338,7 @@ def test_a_peer_that_takes_no_data_ends_by_the_send_timeout(make_script):
     over = threading.Event()
     assoc = open_association(make_script(play).port, timeouts=Timeouts(send=0.2))
     try:
-        with pytest.raises(PeerTimeout, match="PACS at .* took no data in time"):
+        with pytest.raises(PeerTimeout, match=r"PACS at .* took no data in time"):
             assoc.send_c_store(CT, "1.2.3", 1, (bytes(1 << 20) for _ in range(100)))
     finally:
         over.set()
@@ -379,7 +377,7 @@ def test_a_closed_connection_instead_of_a_response_is_a_lost_one(make_script):
         read_store(peer)
 
     assoc = open_association(make_script(play).port)
-    with pytest.raises(ConnectionLost, match="PACS at 127.0.0.1"):
+    with pytest.raises(ConnectionLost, match=r"PACS at 127.0.0.1"):
         assoc.send_c_store(CT, "1.2.3", 1, [b"data"])
 
 
@@ -390,7 +388,7 @@ def test_a_response_to_something_else_is_a_protocol_error(make_script, wire):
         peer.send(wire.store_response(77))
         assert peer.aborted() == (pdu.SERVICE_PROVIDER, pdu.UNEXPECTED_PARAMETER)
 
-    with pytest.raises(ProtocolError, match="PACS at .*: a response to no request"):
+    with pytest.raises(ProtocolError, match=r"PACS at .*: a response to no request"):
         open_association(make_script(play).port).send_c_store(CT, "1.2.3", 1, [b"data"])
 
 

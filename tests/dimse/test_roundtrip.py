@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime
 import ipaddress
 import resource
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from karnak_core.dimse import Association, AssociationAborted, ConnectionLost, ProposedContext, TlsFailed, pdu
+from karnak_core.dimse import Association, AssociationAborted, ConnectionLost, ProposedContext, TlsFailed
 from karnak_core.dimse.requestor import connect_tcp
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -92,9 +93,9 @@ def test_the_requestor_learns_that_the_gateway_stops(acceptor):
     assert assoc.is_alive()
     acceptor.associations[0].stop()
     acceptor.associations[0].stop()
+    acceptor.all_ended()
     with pytest.raises((AssociationAborted, ConnectionLost)):
-        for _ in range(1000):
-            assoc.send_c_store(CT, "1.2.3", 1, [b"data"])
+        assoc.send_c_store(CT, "1.2.3", 1, [b"data"])
     assert not assoc.is_alive()
 
 
@@ -121,9 +122,7 @@ def tls(tmp_path_factory):
     )
     (directory / "cert.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
     (directory / "key.pem").write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-        )
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
     )
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(directory / "cert.pem", directory / "key.pem")
@@ -186,14 +185,15 @@ def test_a_plain_client_of_a_tls_acceptor_is_ended(make_acceptor, tls, wire):
     acceptor = tls_acceptor(make_acceptor, tls[0])
     peer = acceptor.client()
     peer.send(wire.associate_request())
-    with pytest.raises((EOFError, ConnectionResetError, AssertionError)):
-        while peer.pdu()[0] != pdu.A_ASSOCIATE_AC:
-            pass
+    answer = b""
+    with contextlib.suppress(ConnectionResetError):
+        answer = peer.socket.recv(100)
+    assert answer[:1] in (b"", b"\x15")  # nothing, or a TLS alert
     acceptor.all_ended()
 
 
 def test_a_certificate_that_is_not_trusted_is_a_tls_failure(make_acceptor, tls):
     acceptor = tls_acceptor(make_acceptor, tls[0])
-    with pytest.raises(TlsFailed, match="TLS handshake with KARNAK at 127.0.0.1"):
+    with pytest.raises(TlsFailed, match=r"TLS handshake with KARNAK at 127.0.0.1"):
         open_association(acceptor, connect=tls_connect(ssl.create_default_context()))
     acceptor.all_ended()
