@@ -19,6 +19,8 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy import event
 
+from karnak_core.errors import KarnakError
+
 SQLITE_BUSY_SECONDS = 60.0
 
 
@@ -117,7 +119,9 @@ def open_database(url: str | None, data_directory: Path) -> Database:
     Raises
     ------
     sqlalchemy.exc.SQLAlchemyError
-        The database cannot be reached or is newer than this program.
+        The database cannot be reached.
+    KarnakError
+        It is newer than this program.
     """
     if url is None or url.startswith("sqlite"):
         path = data_directory / "karnak.db" if url is None else Path(sa.make_url(url).database or "")
@@ -127,7 +131,11 @@ def open_database(url: str | None, data_directory: Path) -> Database:
         if address.drivername in ("postgresql", "postgres"):
             address = address.set(drivername="postgresql+psycopg")
         database = Database(sa.create_engine(address, pool_size=10, max_overflow=20, pool_pre_ping=True), None)
-    migrate(database)
+    try:
+        migrate(database)
+    except BaseException:
+        database.close()
+        raise
     return database
 
 
@@ -162,19 +170,28 @@ def migrate(database: Database) -> None:
     config.set_main_option("script_location", "karnak_core.database:migrations")
     if database.is_sqlite:
         with database.engine.connect() as connection:
-            if _revision(connection) == HEAD:
+            if _refuse_newer(_revision(connection)) == HEAD:
                 return
     with database.write() as connection:
         if not database.is_sqlite:
             # two nodes that start at once
             connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4815162342)")
-        if _revision(connection) != HEAD:
+        if _refuse_newer(_revision(connection)) != HEAD:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
 
 
 #: the newest revision in ``migrations/versions``; a test compares them
 HEAD = "0001"
+
+
+def _refuse_newer(revision: str | None) -> str | None:
+    if revision is not None and revision > HEAD:
+        raise KarnakError(
+            f"database: its revision {revision!r} is newer than {HEAD!r}, the newest that this program knows;"
+            " use the version of Karnak that wrote it, or a newer one"
+        )
+    return revision
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -62,16 +64,21 @@ def open_vault(data_directory: Path, environment: Mapping[str, str] = os.environ
 
 
 def _generated(path: Path) -> str:
-    try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError:
+    if path.exists():
         return path.read_text()
-    key = Fernet.generate_key().decode()
-    with open(descriptor, "w") as file:
-        file.write(key + "\n")
-        file.flush()
-        os.fsync(file.fileno())
-    return key
+    # whole before it has its name: another process that starts now must not read half of it
+    descriptor, unnamed = tempfile.mkstemp(dir=path.parent, prefix=path.name)
+    try:
+        with open(descriptor, "w") as file:
+            file.write(Fernet.generate_key().decode() + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        # fails where the other one was first
+        with contextlib.suppress(FileExistsError):
+            os.link(unnamed, path)
+    finally:
+        os.unlink(unnamed)
+    return path.read_text()
 
 
 class EncryptedText(sa.types.TypeDecorator[str]):
