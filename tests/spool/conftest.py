@@ -12,7 +12,7 @@ import pytest
 import sqlalchemy as sa
 
 from karnak_core.database import Database
-from karnak_core.database.tables import delivery, instance, metadata
+from karnak_core.database.tables import content, delivery, instance, metadata
 from karnak_core.model import Delivery, Header, Outcome, State, now_ms
 from karnak_core.spool import leases
 from karnak_core.spool.files import SpoolFolder, SpoolWriter
@@ -30,11 +30,13 @@ class Ledger:
         self.writer = SpoolWriter(folder)
         self._serial = 0
 
-    def received(self, *destinations: str, excluded: str = "", received_at: int | None = None) -> Received:
-        """One more instance, with a file unless it is excluded."""
+    def received(
+        self, *destinations: str, excluded: str = "", received_at: int | None = None, small: bool = False
+    ) -> Received:
+        """One more instance: with a file, or small, or excluded and without either."""
         self._serial += 1
-        path = None
-        if not excluded:
+        path = "" if small else None
+        if not small and not excluded:
             path, descriptor = self.writer.create()
             os.write(descriptor, b"x")
             os.close(descriptor)
@@ -56,11 +58,14 @@ class Ledger:
             size=1,
             destinations=destinations,
             excluded=excluded,
+            content=f"small {self._serial}".encode() if small else b"",
         )
 
-    def receive(self, *destinations: str, excluded: str = "", received_at: int | None = None) -> Received:
+    def receive(
+        self, *destinations: str, excluded: str = "", received_at: int | None = None, small: bool = False
+    ) -> Received:
         """Record one instance."""
-        received = self.received(*destinations, excluded=excluded, received_at=received_at)
+        received = self.received(*destinations, excluded=excluded, received_at=received_at, small=small)
         self.record(received)
         return received
 
@@ -91,9 +96,14 @@ class Ledger:
             return {row["id"]: row for row in connection.execute(sa.select(delivery)).mappings()}
 
     def paths(self) -> dict[int, str | None]:
-        """The file of every instance by id."""
+        """The file of every instance by id; empty: its bytes are in the ledger."""
         with self.database.read() as connection:
             return {row.id: row.path for row in connection.execute(sa.select(instance.c.id, instance.c.path))}
+
+    def contents(self) -> dict[int, bytes]:
+        """The bytes of small instances by id."""
+        with self.database.read() as connection:
+            return {row.instance_id: row.data for row in connection.execute(sa.select(content))}
 
     def clear(self) -> None:
         """Forget everything."""

@@ -6,7 +6,6 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
-import pytest
 import sqlalchemy as sa
 
 from karnak_core.database.tables import destination_health
@@ -190,10 +189,10 @@ def test_a_forgotten_trouble_is_no_trouble(ledger: Any) -> None:
     assert known(ledger).well
 
 
-@pytest.mark.parametrize("reason", ["refused\0", "refused \ud800"])
-def test_no_reason_is_too_odd_to_be_noted(ledger: Any, reason: str) -> None:
-    fail(ledger, misconfigured=True, reason=reason)
-    assert known(ledger).health is Health.HELD
+def test_no_reason_is_too_odd_to_be_noted(ledger: Any) -> None:
+    for reason in ("refused\0", "refused \ud800"):
+        fail(ledger, misconfigured=True, reason=reason)
+        assert known(ledger).reason.startswith("refused")
 
 
 def test_failures_noted_by_threads_at_once_are_all_counted(ledger: Any) -> None:

@@ -71,9 +71,13 @@ class LedgerMachine(RuleBasedStateMachine):
         #: what each owner once claimed: it may settle all of it, lost or not
         self.claimed: dict[str, dict[int, Delivery]] = {owner: {} for owner in OWNERS}
 
-    @rule(chosen=st.sets(destinations, min_size=1), excluded=st.sampled_from(("", "", "", "DICOMDIR not forwarded")))
-    def receive(self, chosen: set[str], excluded: str) -> None:
-        self.ledger.receive(*sorted(chosen), excluded=excluded)
+    @rule(
+        chosen=st.sets(destinations, min_size=1),
+        excluded=st.sampled_from(("", "", "", "DICOMDIR not forwarded")),
+        small=st.booleans(),
+    )
+    def receive(self, chosen: set[str], excluded: str, small: bool) -> None:
+        self.ledger.receive(*sorted(chosen), excluded=excluded, small=small and not excluded)
         self.received.update(chosen)
         self.instances += 1
         for number, row in self.ledger.rows().items():
@@ -89,7 +93,7 @@ class LedgerMachine(RuleBasedStateMachine):
             assert self.state[item.id] is State.PENDING
             assert item.destination == destination
             assert item.attempts == self.attempts[item.id]
-            assert item.instance.path.exists()
+            assert item.instance.path.read_bytes() in (b"x", b"small " + item.instance.sop_instance_uid[5:].encode())
             self.state[item.id] = State.LEASED
             self.owner[item.id] = owner
             self.claimed[owner][item.id] = item
@@ -216,11 +220,12 @@ class LedgerMachine(RuleBasedStateMachine):
             )
 
     @invariant()
-    def a_file_is_kept_if_and_only_if_something_of_it_is_open(self) -> None:
+    def the_bytes_are_kept_if_and_only_if_something_of_it_is_open(self) -> None:
         rows = self.ledger.rows().values()
         with_open = {row["instance_id"] for row in rows if row["state"] in OPEN_STATES}
         paths = self.ledger.paths()
         assert {number for number, path in paths.items() if path is not None} == with_open
+        assert {number for number, path in paths.items() if path == ""} == set(self.ledger.contents())
         assert {path for path in paths.values() if path} == {relative for relative, _ in self.ledger.folder.files()}
         assert set(paths) == {row["instance_id"] for row in rows}
 
