@@ -6,7 +6,6 @@ import click
 
 from karnak_core import __version__
 from karnak_core.commands import config as config_commands
-from karnak_core.commands.common import fail
 from karnak_core.commands.deliveries import deliveries
 from karnak_core.commands.demo import demo
 from karnak_core.commands.plugins import plugins
@@ -15,7 +14,7 @@ from karnak_core.commands.process import process
 from karnak_core.commands.serve import serve
 from karnak_core.commands.status import status
 from karnak_core.errors import PluginError
-from karnak_core.plugins import load
+from karnak_core.plugins import installed, load
 
 
 @click.group()
@@ -44,10 +43,11 @@ for command in (
 
 def main() -> None:
     """Run the command line."""
-    try:
-        load().hook.karnak_register_commands(cli=cli)
-    except PluginError as error:
-        fail(error, 2)
-    except Exception as error:
-        fail(f"a plugin failed in karnak_register_commands: {type(error).__name__}: {error}", 2)
+    for entry in installed():
+        try:
+            load(entries=[entry]).hook.karnak_register_commands(cli=cli)
+        except Exception as error:
+            # whether the gateway may go on without it is decided where the configuration is read
+            what = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
+            click.echo(f"the commands of plugin {entry.name!r} are missing: {what}", err=True)
     cli(prog_name="karnak")

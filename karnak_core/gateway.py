@@ -18,8 +18,8 @@ from pathlib import Path
 
 from karnak_core.config.store import Following
 from karnak_core.database import Database
-from karnak_core.errors import KarnakError
-from karnak_core.model import OpenContext
+from karnak_core.errors import KarnakError, PluginError
+from karnak_core.model import OpenContext, Service
 from karnak_core.plugins import Plugins
 from karnak_core.spool import leases, processes
 from karnak_core.spool.files import SpoolFolder
@@ -85,7 +85,7 @@ class Gateway:
         SpoolFolder(self._setting.spool)
         services: list[threading.Thread] = []
         try:
-            self._plugins.hook.karnak_startup(gateway=str(self._setting.data_directory))
+            self._plugins.strictly("karnak_startup", gateway=str(self._setting.data_directory))
             self._listening = self._listen()
             self._start_processes()
             services = self._start_services()
@@ -200,11 +200,24 @@ class Gateway:
             options = self._following.configuration.services.get(name)
             if options is None:
                 continue
-            service = kind.open(options, OpenContext(data_directory=self._setting.data_directory))
-            thread = threading.Thread(target=service.run, args=(self._stop,), name=name, daemon=True)
+            try:
+                service = kind.open(options, OpenContext(data_directory=self._setting.data_directory))
+            except Exception as error:
+                raise PluginError(f"service {name!r} cannot be opened: {type(error).__name__}: {error}") from error
+            thread = threading.Thread(target=self._keep_service, args=(name, service), name=name, daemon=True)
             thread.start()
             threads.append(thread)
         return threads
+
+    def _keep_service(self, name: str, service: Service) -> None:
+        """Run a service; one that fails is run again, after a pause."""
+        while not self._stop.is_set():
+            try:
+                service.run(self._stop)
+                return
+            except Exception:
+                logger.exception("service %r failed; it is run again", name)
+                self._stop.wait(LONGEST_PAUSE)
 
 
 class Child:

@@ -65,8 +65,8 @@ def karnak_register_services() -> Sequence[Kind[Any, Service]]:  # type: ignore[
 def karnak_register_commands(cli: click.Group) -> None:
     """Add commands to ``karnak``.
 
-    Called whenever the command line starts, before it is parsed; do nothing slow. An exception stops the command
-    line with exit status 2.
+    Called whenever the command line starts, before it is parsed; do nothing slow. After an exception the plugin's
+    commands are missing, and a warning says so.
 
     :param cli: the group to add commands to
 

@@ -63,7 +63,7 @@ def read_beginning(file: IO[bytes]) -> Beginning:
             break
         offset += 8
         if vr in (b"OB", b"UN"):
-            (length,) = struct.unpack("<I", file.read(4))
+            length = int.from_bytes(file.read(4), "little")
             offset += 4
         value = file.read(min(length, 1 << 20))
         if len(value) < length:

@@ -62,6 +62,12 @@ class Plugins:
             except Exception:
                 logger.exception("plugin %s failed in %s", entry.name, hook)
 
+    def strictly(self, hook: str, **arguments: object) -> None:
+        """Call a hook plugin by plugin; raises PluginError, which names the plugin, when one fails."""
+        for entry in self.entries:
+            with _blame(entry):
+                _call_alone(self.manager, entry.name, hook, **arguments)
+
     def infos(self) -> list[PluginInfo]:
         """Describe every installed plugin, disabled ones too, in name order."""
         return [self._info(entry) for entry in self.entries]
@@ -86,6 +92,11 @@ class Plugins:
         )
 
 
+def installed() -> list[EntryPoint]:
+    """Return the entry points of the installed plugins, in name order."""
+    return sorted(entry_points(group=GROUP), key=lambda entry: entry.name)
+
+
 def load(disabled: Collection[str] = (), *, entries: Iterable[EntryPoint] | None = None) -> Plugins:
     """Load every installed plugin that is not disabled.
 
@@ -102,7 +113,7 @@ def load(disabled: Collection[str] = (), *, entries: Iterable[EntryPoint] | None
         A name stands twice or is not installed, or a plugin cannot be imported, has an unknown hook or wrong
         arguments, or offers a type that another one offers. The message names plugin and distribution.
     """
-    found = sorted(entry_points(group=GROUP) if entries is None else entries, key=lambda entry: entry.name)
+    found = installed() if entries is None else sorted(entries, key=lambda entry: entry.name)
     _refuse_duplicates(found)
     unknown = sorted(set(disabled) - {entry.name for entry in found})
     if unknown:
@@ -158,15 +169,17 @@ def _refuse_duplicates(entries: list[EntryPoint]) -> None:
 
 
 def _refuse_unknown_hooks(manager: pluggy.PluginManager, name: str) -> None:
-    """Refuse functions called ``karnak_…`` that no hook specification knows: a typo would be silence."""
-    plugin = manager.get_plugin(name)
+    """Refuse functions called ``karnak_…`` that would never be called: a misspelt name, or no ``@hookimpl``."""
+    plugin: Any = manager.get_plugin(name)
     known = {hook for hook in dir(hookspecs) if hook.startswith("karnak_")}
-    unknown = sorted(
-        attribute for attribute in dir(plugin) if attribute.startswith("karnak_") and attribute not in known
-    )
-    unknown = [attribute for attribute in unknown if callable(getattr(plugin, attribute))]
-    if unknown:
-        raise PluginError(f"unknown hook {', '.join(unknown)}; known: {', '.join(sorted(known))}")
+    for attribute in dir(plugin):
+        if not attribute.startswith("karnak_") or not callable(getattr(plugin, attribute)):
+            continue
+        mark = manager.parse_hookimpl_opts(plugin, attribute)
+        if attribute not in known and not (mark and mark.get("optionalhook")):
+            raise PluginError(f"unknown hook {attribute}; known: {', '.join(sorted(known))}")
+        if mark is None:
+            raise PluginError(f"{attribute} is not marked with @hookimpl: it would never be called")
 
 
 def _distribution(entry: EntryPoint) -> str:
@@ -184,7 +197,7 @@ class _blame:
 
     def __exit__(self, _type: object, error: BaseException | None, _traceback: object) -> None:
         if isinstance(error, Exception):
+            what = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             raise PluginError(
-                f"plugin {self._entry.name!r} from {_distribution(self._entry)} cannot be used: "
-                f"{type(error).__name__}: {error}"
+                f"plugin {self._entry.name!r} from {_distribution(self._entry)} cannot be used: {what}"
             ) from error

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule, decide
-from karnak_core.errors import DeliveryError, Permanent, Retryable
+from karnak_core.errors import DeliveryError, Excluded, Permanent, Retryable
 from karnak_core.model import BatchDestination, Delivery, Destination, Outcome, Outgoing, Sent, State
 
 logger = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
             yield outgoing, destination.send(outgoing)
         except DeliveryError as error:
             yield outgoing, error
-            if not isinstance(error, Permanent):
+            if not isinstance(error, Permanent | Excluded):
                 return
         except Exception as error:
             yield outgoing, _bug(error, "sending")

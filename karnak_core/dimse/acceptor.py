@@ -143,7 +143,8 @@ class AcceptedAssociation:
                 return
             proposal = decode_request(associate)
         except ProtocolError as error:
-            self._abort(connection, pdu.SERVICE_PROVIDER, error.reason)
+            connection.send_last(pdu.abort_pdu(pdu.SERVICE_PROVIDER, error.reason))
+            self._await_close(connection, min(LINGER_SECONDS, timeouts.artim))
             raise
         connection.peer = f"{proposal.calling_ae_title} at {peer}"
         request = AssociationRequest(
@@ -161,16 +162,16 @@ class AcceptedAssociation:
             connection.send_last(encode_rejection(rejection))
             self._await_close(connection, timeouts.artim)
             return
-        abort: tuple[int, int] | None = None
+        linger = False
         try:
-            abort = self._serve_admitted(connection, proposal, request)
+            linger = self._serve_admitted(connection, proposal, request)
         finally:
             try:
                 self._receiver.ended(request)
             except Exception as error:
                 logger.error("noting the end of an association failed: %s", type(error).__name__)
-            if abort is not None:
-                self._abort(connection, *abort)
+        if linger:
+            self._await_close(connection, min(LINGER_SECONDS, timeouts.artim))
 
     def _handshake(self, wrap: Callable[[socket.socket], socket.socket]) -> bool:
         self._socket.settimeout(self._timeouts.artim)
@@ -197,35 +198,36 @@ class AcceptedAssociation:
             logger.error("admitting an association failed: %s", type(error).__name__)
             return rejections.TEMPORARY_CONGESTION
 
-    def _serve_admitted(
-        self, connection: Connection, proposal: Proposal, request: AssociationRequest
-    ) -> tuple[int, int] | None:
-        """Serve until the end; return source and reason if it is to end by our A-ABORT."""
+    def _serve_admitted(self, connection: Connection, proposal: Proposal, request: AssociationRequest) -> bool:
+        """Serve until the end; return whether the peer is now to close the connection."""
         logger.info("association from %s to %s", connection.peer, request.called_ae_title)
         results = {context_id: _result(context) for context_id, context in proposal.contexts.items()}
+        farewell = pdu.abort_pdu(pdu.SERVICE_USER)
         try:
             connection.send(encode_acceptance(proposal, results, MAX_OPERATIONS))
             self._exchange(connection, request, proposal.contexts, results)
-            return pdu.SERVICE_USER, pdu.NO_REASON
         except AssociationReleased:
-            connection.send_last(pdu.RELEASE_RESPONSE)
             # the requestor closes (PS3.8 section 9.2, Sta13)
-            self._await_close(connection, min(LINGER_SECONDS, self._timeouts.artim))
-            return None
+            farewell = pdu.RELEASE_RESPONSE
         except AssociationAborted as error:
             logger.info("association %s", error)
-            return None
+            return False
         except ProtocolError as error:
             logger.warning("association with %s aborted: %s", connection.peer, error)
-            return pdu.SERVICE_PROVIDER, error.reason
+            farewell = pdu.abort_pdu(pdu.SERVICE_PROVIDER, error.reason)
         except ConnectionLost as error:
-            if self._stopping:
-                return pdu.SERVICE_USER, pdu.NO_REASON
-            logger.warning("association ended: %s", error)
-            return None
+            # what stop() and abort() do to a connection looks like this
+            if not self._stopping:
+                logger.warning("association ended: %s", error)
+                return False
         except DimseError as error:
             logger.warning("association with %s aborted: %s", connection.peer, error)
-            return pdu.SERVICE_PROVIDER, pdu.NO_REASON
+            farewell = pdu.abort_pdu(pdu.SERVICE_PROVIDER)
+        except Exception as error:
+            logger.error("association with %s aborted by an unexpected %s", connection.peer, type(error).__name__)
+            farewell = pdu.abort_pdu(pdu.SERVICE_PROVIDER)
+        connection.send_last(farewell)
+        return True
 
     def _exchange(
         self,
@@ -260,10 +262,6 @@ class AcceptedAssociation:
                 self._answering = True
                 connection.send(answer)
                 self._answering = False
-
-    def _abort(self, connection: Connection, source: int, reason: int) -> None:
-        connection.send_last(pdu.abort_pdu(source, reason))
-        self._await_close(connection, min(LINGER_SECONDS, self._timeouts.artim))
 
     def _await_close(self, connection: Connection, seconds: float) -> None:
         """Let the peer read what was sent and close: closing on unread input would reset the connection."""

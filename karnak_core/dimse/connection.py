@@ -274,6 +274,16 @@ class Connection:
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_WR)
 
+    def hang_up(self) -> None:
+        """End both directions after what was sent, also for a thread that waits for the peer."""
+        with contextlib.suppress(OSError, ValueError):
+            # closing on unread input would reset the connection, and what was sent last be lost with it
+            while not self._tls and self.socket.recv(PROGRESS_BYTES, socket.MSG_DONTWAIT):
+                pass
+        with contextlib.suppress(OSError):
+            # not SSLSocket.shutdown, which takes the TLS object from under another thread
+            socket.socket.shutdown(self.socket, socket.SHUT_RDWR)
+
     def close(self) -> None:
         """Close the socket; may be called again."""
         with contextlib.suppress(OSError):

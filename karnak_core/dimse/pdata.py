@@ -59,7 +59,7 @@ class PDataReader:
     def command(self, fragment: Fragment) -> bytes:
         """Read a command set to its end."""
         context_id = fragment.context_id
-        command = b""
+        command = bytearray()
         while True:
             if fragment.context_id != context_id or not fragment.control & pdu.COMMAND:
                 raise ProtocolError("data where a command was expected", pdu.UNEXPECTED_PARAMETER)
@@ -71,7 +71,7 @@ class PDataReader:
                 rest -= len(data)
                 command += data
             if fragment.control & pdu.LAST:
-                return command
+                return bytes(command)
             fragment = self.next_fragment()
 
     def skip(self, fragment: Fragment) -> None:

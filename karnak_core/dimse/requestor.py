@@ -356,6 +356,7 @@ class Association:
         if self._established:
             self._established = False
             self._connection.send_last(pdu.abort_pdu(source, reason))
+            self._connection.hang_up()
         self._connection.close()
 
     def _await_release(self, deadline: float) -> None:
