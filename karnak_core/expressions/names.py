@@ -20,7 +20,7 @@ from karnak_core.expressions.actions import (
     Uid,
 )
 from karnak_core.expressions.spots import RuleError
-from karnak_core.expressions.tags import LARGEST_TAG, VRS, tag_number, tag_of_keyword
+from karnak_core.expressions.tags import LARGEST_TAG, NO_TAG, VRS, tag_number, tag_of_keyword
 from karnak_core.expressions.values import has_first_value, is_present_anywhere, text_values
 
 Value = str | int | bool | Action | None
@@ -98,6 +98,13 @@ def _tag(value: Value) -> int:
     raise RuleError("is not a tag; write #Tag.StudyDescription, '0008,1030' or '00081030'")
 
 
+def _tag_of_condition(value: Value) -> int:
+    """Return the tag; text that is none stands for an element that no data set has, as in the reference."""
+    if isinstance(value, str) and tag_number(value) is None:
+        return NO_TAG
+    return _tag(value)
+
+
 def _vr(value: Value) -> str:
     if isinstance(value, str) and value in VRS:
         return value
@@ -134,7 +141,7 @@ def _value_test(test: Callable[[str, str], bool]) -> Function:
         value = _get_string(subject, tag)
         return value is not None and wanted is not None and test(value, wanted)
 
-    return Function(call, (_tag, _text_or_null))
+    return Function(call, (_tag_of_condition, _text_or_null))
 
 
 def _substring(text: str, begin: int, end: int | None = None) -> str:
@@ -167,7 +174,7 @@ CONDITION = Scope(
         "tagValueBeginsWith": _value_test(lambda value, wanted: value.startswith(wanted)),
         "tagValueEndsWith": _value_test(lambda value, wanted: value.endswith(wanted)),
         # With a value, at the root level: not what the function of this name means in an expression.
-        "tagIsPresent": Function(lambda subject, tag: has_first_value(subject.dataset, tag), (_tag,)),
+        "tagIsPresent": Function(lambda subject, tag: has_first_value(subject.dataset, tag), (_tag_of_condition,)),
     },
 )
 

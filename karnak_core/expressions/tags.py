@@ -11,6 +11,8 @@ from pydicom.valuerep import VR
 from karnak_core.expressions.spots import ExpressionError
 
 LARGEST_TAG = 0xFFFFFFFF
+#: (FFFF,FFFF): in no data set
+NO_TAG = LARGEST_TAG
 
 #: The VRs of DICOM PS3.5 table 6.2-1; pydicom also lists its undecided ones, such as "US or SS".
 VRS = frozenset(vr.value for vr in VR if len(vr.value) == 2)
