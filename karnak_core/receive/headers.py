@@ -6,12 +6,13 @@ come long before the pixels. Works on any buffer, so that a large data set can b
 
 from __future__ import annotations
 
+import re
 import struct
 import zlib
 from collections.abc import Mapping
 from typing import Final
 
-from pydicom.charset import convert_encodings, decode_bytes
+from pydicom.charset import decode_bytes, default_encoding, python_encoding
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from karnak_core.model import Header
@@ -79,7 +80,9 @@ def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
     explicit = transfer_syntax_uid != ImplicitVRLittleEndian
     order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
     try:
-        raw = _walk(memoryview(data), explicit, order)
+        # released at once: a view that an exception's traceback kept would keep a mapped file from being closed
+        with memoryview(data) as view:
+            raw = _walk(view, explicit, order)
     except (struct.error, IndexError) as error:
         raise UnreadableDataSet("the data set ends inside an element") from error
     return _header(raw)
@@ -101,12 +104,31 @@ def _text(value: bytes, charset: str) -> str:
     if value.isascii() and b"\x1b" not in value:
         text = value.decode("ascii")
     else:
-        try:
-            text = decode_bytes(value, convert_encodings(charset.split("\\")), DELIMITERS)
-        except (LookupError, ValueError):
-            text = value.decode("ascii", "replace")
+        encodings = [_encoding(defined_term.strip()) for defined_term in charset.split("\\")]
+        text = _with_escapes(value, encodings) if b"\x1b" in value else value.decode(encodings[0], "replace")
     # PostgreSQL keeps no NUL in a text
     return text.replace("\0", "").strip(" ")
+
+
+def _encoding(defined_term: str) -> str:
+    """Return Python's name for a Specific Character Set; what is unknown is taken for Latin-1, as pydicom does."""
+    spelt = _SPELLING.fullmatch(defined_term)
+    if spelt:
+        defined_term = f"ISO 2022 IR {spelt[2]}" if spelt[1] else f"ISO_IR {spelt[2]}"
+    # not by any name that Python knows: unicode_escape and the like make texts that no database takes
+    return python_encoding.get(defined_term, default_encoding)
+
+
+#: common misspellings, too: ISO IR 100, ISO-IR 100
+_SPELLING: Final = re.compile(r"ISO[ _-](2022[ _-])?IR[ _-]?(\d+)")
+
+
+def _with_escapes(value: bytes, encodings: list[str]) -> str:
+    """Decode code extensions (PS3.5 section 6.1.2.5)."""
+    try:
+        return decode_bytes(value, encodings, DELIMITERS)
+    except (LookupError, ValueError, Warning):
+        return value.decode(encodings[0], "replace")
 
 
 def _walk(data: memoryview, explicit: bool, order: str) -> dict[str, bytes]:
