@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
 import numpy as np
-import pydicom
 from pydicom import Dataset
 from pydicom.filebase import DicomFileLike
+from pydicom.filereader import read_dataset
 from pydicom.filewriter import write_dataset
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -98,7 +98,7 @@ def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[IO[bytes], int
 
 def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:
     """Read elements up to Pixel Data of the root level, where the file then stands."""
-    ds = pydicom.filereader.read_dataset(
+    ds = read_dataset(
         cast(BinaryIO, source),
         is_implicit_VR=implicit,
         is_little_endian=not big,

@@ -34,7 +34,9 @@ def decide(error: DeliveryError, delivery: Delivery, rule: RetryRule) -> Outcome
                 return Outcome(state=State.FAILED, reason=f"given up: {error.reason}")
             wait = back_off(delivery.attempts + 1, rule)
             if error.retry_after is not None:
-                wait = max(wait, error.retry_after)
+                # however long the peer asks us to wait, there is one more attempt when the time is up
+                left = rule.give_up_after - (now - delivery.since) / 1000
+                wait = min(max(wait, error.retry_after), max(rule.longest, left))
             return Outcome(state=State.PENDING, reason=error.reason, not_before=now + int(wait * 1000))
     return Outcome(state=State.FAILED, reason=error.reason)
 

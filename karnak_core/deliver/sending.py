@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule, decide
@@ -30,7 +31,7 @@ def deliver(
         except DeliveryError as error:
             yield delivery, decide(error, delivery, rule), None
         except Exception as error:
-            yield delivery, decide(_bug(error, "preparing"), delivery, rule), None
+            yield delivery, decide(_bug(error, "preparing", delivery.instance.path), delivery, rule), None
     waiting = {id(outgoing): delivery for delivery, outgoing in ready}
     for outgoing, answer in _send([outgoing for _, outgoing in ready], destination):
         if id(outgoing) not in waiting:
@@ -39,8 +40,10 @@ def deliver(
         delivery = waiting.pop(id(outgoing))
         if isinstance(answer, Sent):
             yield delivery, _sent(answer, outgoing), None
-        else:
-            yield delivery, decide(answer, delivery, rule), answer
+            continue
+        if not isinstance(answer, DeliveryError):
+            answer = _bug(TypeError(f"{type(answer).__name__} is no answer"), "sending", outgoing.path)
+        yield delivery, decide(answer, delivery, rule), answer
 
 
 def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple[Outgoing, Sent | DeliveryError]]:
@@ -56,7 +59,8 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
         except DeliveryError as error:
             yield next(iter(unanswered.values()), batch[-1]), error
         except Exception as error:
-            yield next(iter(unanswered.values()), batch[-1]), _bug(error, "sending")
+            outgoing = next(iter(unanswered.values()), batch[-1])
+            yield outgoing, _bug(error, "sending", outgoing.path)
         return
     for outgoing in batch:
         try:
@@ -66,16 +70,17 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
             if not isinstance(error, Permanent | Excluded):
                 return
         except Exception as error:
-            yield outgoing, _bug(error, "sending")
+            yield outgoing, _bug(error, "sending", outgoing.path)
 
 
 def _sent(answer: Sent, outgoing: Outgoing) -> Outcome:
     return Outcome(state=State.DUPLICATE if answer.duplicate else State.SENT, reason=answer.warning, outgoing=outgoing)
 
 
-def _bug(error: Exception, doing: str) -> DeliveryError:
+def _bug(error: Exception, doing: str, path: Path) -> DeliveryError:
     """Return a retryable error for what should not have been raised; the text may hold anything: not shown."""
-    if isinstance(error, FileNotFoundError):
+    # it may be another file that is missing, a certificate say: that is no reason to give up the instance
+    if isinstance(error, FileNotFoundError) and not path.exists():
         return Permanent("the spool file is missing")
     logger.error("unexpected error while %s", doing, exc_info=error)
     return Retryable(f"unexpected {type(error).__name__} while {doing}; see the log")

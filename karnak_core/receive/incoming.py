@@ -8,7 +8,7 @@ import mmap
 import os
 from typing import Final
 
-import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core.dimse import StoreAnswer, StoreRequest
 from karnak_core.model import Header, now_ms
@@ -147,7 +147,7 @@ class Incoming:
         )
         try:
             self._committer.commit(received)
-        except sa.exc.SQLAlchemyError as error:
+        except SQLAlchemyError as error:
             # A broken connection leaves open whether it was committed. The file stays: the ledger may name it; if it
             # does not, the sweep removes it once this process is gone.
             logger.error("cannot write to the ledger: %s", type(error).__name__)

@@ -10,6 +10,7 @@ import threading
 from collections import Counter
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core.database import Database
 from karnak_core.database.tables import refusal
@@ -63,7 +64,7 @@ class Refusals:
                     connection,
                     Counter({(node, "", tallies.REFUSED): count for node, count in instances.items()}),
                 )
-        except sa.exc.SQLAlchemyError as error:
+        except SQLAlchemyError as error:
             logger.warning("refusals cannot be written yet: %s", type(error).__name__)
             with self._lock:
                 self._associations.update(associations)

@@ -12,6 +12,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.dialects.postgresql import psycopg
+from sqlalchemy.exc import DBAPIError
 
 from karnak_core.database.tables import content, delivery, instance
 from karnak_core.model import Header, State
@@ -68,7 +69,7 @@ def record(connection: sa.Connection, batch: Sequence[Received]) -> None:
             cursor.executemany(statements.delivery, deliveries)
         cursor.executemany(statements.tally, tallies.rows(counts))
     except driver_errors(connection) as error:
-        raise sa.exc.DBAPIError.instance("record", None, error, driver_errors(connection)) from error
+        raise DBAPIError.instance("record", None, error, driver_errors(connection)) from error
     finally:
         cursor.close()
 

@@ -162,20 +162,21 @@ def destination_numbers(connection: sa.Connection) -> dict[tuple[str, str], Dest
     keys = {(node, name) for node, name, _ in totals if name} | set(waiting) | set(failed) | set(troubles)
     now = now_ms()
     numbers = {}
-    for key in sorted(keys):
+    for node, name in sorted(keys):
+        key = (node, name)
         pending, oldest = waiting.get(key, (0, 0))
         trouble = troubles.get(key)
         numbers[key] = DestinationNumbers(
-            forward_node=key[0],
-            destination=key[1],
+            forward_node=node,
+            destination=name,
             health=Health(trouble.health) if trouble else Health.OK,
             reason=trouble.reason if trouble and trouble.health != Health.OK else "",
             pending=pending,
             failed=failed.get(key, 0),
-            sent=totals.get((*key, State.SENT.value), 0),
-            duplicate=totals.get((*key, State.DUPLICATE.value), 0),
-            excluded=totals.get((*key, State.EXCLUDED.value), 0),
-            discarded=totals.get((*key, State.DISCARDED.value), 0),
+            sent=totals.get((node, name, State.SENT.value), 0),
+            duplicate=totals.get((node, name, State.DUPLICATE.value), 0),
+            excluded=totals.get((node, name, State.EXCLUDED.value), 0),
+            discarded=totals.get((node, name, State.DISCARDED.value), 0),
             oldest_pending_seconds=max(0.0, (now - oldest) / 1000) if pending else None,
         )
     return numbers

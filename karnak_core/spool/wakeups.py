@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Protocol
 
 import sqlalchemy as sa
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core.database import Database
 
@@ -146,7 +147,7 @@ class NotifyWakeups:
             with self._engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
                 for name in topics:
                     connection.execute(sa.select(sa.func.pg_notify(CHANNEL, name)))
-        except sa.exc.SQLAlchemyError as error:
+        except SQLAlchemyError as error:
             logger.warning("cannot notify: %s", type(error).__name__)
 
     def subscribe(self, callback: Callable[[str], None]) -> None:
@@ -169,7 +170,7 @@ class NotifyWakeups:
                     while not self._stop.is_set():
                         for notice in driver.notifies(timeout=1.0):
                             _tell(callback, notice.payload)
-            except sa.exc.SQLAlchemyError as error:
+            except SQLAlchemyError as error:
                 logger.warning("cannot listen for notifications: %s", type(error).__name__)
                 self._stop.wait(1.0)
             except Exception as error:  # the driver's own errors, raised outside SQLAlchemy
