@@ -36,7 +36,7 @@ logger = logging.getLogger(__name__)
 
 #: requests a peer may send ahead; they are answered in order, so more would only fill buffers
 MAX_OPERATIONS: Final = 16
-#: after an abort the peer has this long to take note before the connection is closed, at most ARTIM
+#: after a rejection, release or abort the peer has this long to take note and close, or ARTIM if that is less
 LINGER_SECONDS: Final = 2.0
 
 
@@ -61,7 +61,8 @@ class AcceptedAssociation:
     peer_address
         What `accept` returned with it.
     wrap
-        Makes the TLS socket of it (blocking, within the socket's timeout), in the thread of `run`.
+        Makes the TLS socket of it, in the thread of `run`. With ``do_handshake_on_connect=False`` it returns
+        at once and `stop` can end the handshake, which `run` then does, within ARTIM.
     """
 
     def __init__(
@@ -81,7 +82,6 @@ class AcceptedAssociation:
         self._timeouts = timeouts or Timeouts()
         self._wrap = wrap
         self._stop_signal = stop
-        self._connection: Connection | None = None
         # guards what stop() and abort() need to know of the thread that runs
         self._lock = threading.Lock()
         self._stopping = False
@@ -160,7 +160,7 @@ class AcceptedAssociation:
         if rejection is not None:
             logger.info("rejected %s: %s", connection.peer, rejection)
             connection.send_last(encode_rejection(rejection))
-            self._await_close(connection, timeouts.artim)
+            self._await_close(connection, min(LINGER_SECONDS, timeouts.artim))
             return
         linger = False
         try:
@@ -177,12 +177,16 @@ class AcceptedAssociation:
         self._socket.settimeout(self._timeouts.artim)
         try:
             wrapped = wrap(self._socket)
-        except (OSError, ssl.SSLError, ValueError) as error:
+            with self._lock:
+                self._socket = wrapped
+                if self._stopping:
+                    return False
+            if isinstance(wrapped, ssl.SSLSocket):
+                wrapped.do_handshake()
+        except (OSError, ValueError) as error:
             logger.info("no association: TLS handshake with %s failed: %s", self._host, type(error).__name__)
             return False
-        with self._lock:
-            self._socket = wrapped
-            return not self._stopping
+        return True
 
     def _admit(self, proposal: Proposal, request: AssociationRequest) -> Rejection | None:
         if not proposal.protocol_version & 1:

@@ -103,6 +103,35 @@ def with_group_length(elements: bytes) -> bytes:
     return _GROUP_LENGTH.pack(0, 0, 4, len(elements)) + elements
 
 
+def store_request(
+    message_id: int,
+    sop_class_uid: str,
+    sop_instance_uid: str,
+    priority: int = 0,
+    move_originator: tuple[str, int] | None = None,
+) -> bytes:
+    """Encode a C-STORE-RQ (PS3.7 section 9.3.1.1); the originator is the AE title and message ID of a C-MOVE."""
+    elements = text_element(AFFECTED_SOP_CLASS_UID, sop_class_uid)
+    elements += short_element(COMMAND_FIELD, C_STORE_RQ)
+    elements += short_element(MESSAGE_ID, message_id)
+    elements += short_element(PRIORITY, priority)
+    elements += short_element(COMMAND_DATA_SET_TYPE, DATA_SET)
+    elements += text_element(AFFECTED_SOP_INSTANCE_UID, sop_instance_uid)
+    if move_originator is not None:
+        elements += text_element(MOVE_ORIGINATOR_AE_TITLE, move_originator[0], b" ")
+        elements += short_element(MOVE_ORIGINATOR_MESSAGE_ID, move_originator[1])
+    return with_group_length(elements)
+
+
+def echo_request(message_id: int, sop_class_uid: str) -> bytes:
+    """Encode a C-ECHO-RQ (PS3.7 section 9.3.5.1)."""
+    elements = text_element(AFFECTED_SOP_CLASS_UID, sop_class_uid)
+    elements += short_element(COMMAND_FIELD, C_ECHO_RQ)
+    elements += short_element(MESSAGE_ID, message_id)
+    elements += short_element(COMMAND_DATA_SET_TYPE, NO_DATA_SET)
+    return with_group_length(elements)
+
+
 def tags(value: bytes) -> tuple[int, ...]:
     """Decode an AT value into tags of 32 bits."""
     return tuple(

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import os
-import socket
-import ssl
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import BinaryIO, Final, Self
@@ -15,23 +13,14 @@ from karnak_core.dimse import command, pdu
 from karnak_core.dimse.connection import Buffer, Connection
 from karnak_core.dimse.errors import (
     AssociationAborted,
-    AssociationRejected,
     AssociationReleased,
-    ConnectionFailed,
     ConnectionLost,
     DimseError,
     PeerTimeout,
     ProtocolError,
-    TlsFailed,
 )
-from karnak_core.dimse.negotiation import (
-    ACCEPTED,
-    MAX_CONTEXTS,
-    Acceptance,
-    ProposedContext,
-    decode_acceptance,
-    encode_request,
-)
+from karnak_core.dimse.negotiation import Acceptance, ProposedContext
+from karnak_core.dimse.opening import Connect, accepted_contexts, connect_tcp, establish
 from karnak_core.dimse.outgoing import (
     BlockReader,
     Gather,
@@ -40,17 +29,12 @@ from karnak_core.dimse.outgoing import (
     length_from,
     open_at,
 )
-from karnak_core.dimse.pdata import PDataReader, ReleaseResponse, read_associate_pdu
+from karnak_core.dimse.pdata import PDataReader, ReleaseResponse
 from karnak_core.dimse.syntaxes import VERIFICATION
 from karnak_core.dimse.timeouts import Timeouts
 
 #: operations outstanding, where the peer would take any number
 MOST_OPERATIONS: Final = 64
-#: below this a peer's limit is nonsense
-SHORTEST_MAX_PDU: Final = 64
-
-#: host, port, timeout in seconds -> a connected socket, with TLS where it shall be
-Connect = Callable[[str, int, float], socket.socket]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,11 +46,6 @@ class StoreResponse:
     error_comment: str = ""
     #: tags of 32 bits
     offending_elements: tuple[int, ...] = ()
-
-
-def connect_tcp(host: str, port: int, timeout: float) -> socket.socket:
-    """Return a connected TCP socket."""
-    return socket.create_connection((host, port), timeout)
 
 
 class Association:
@@ -101,7 +80,7 @@ class Association:
         #: how many operations may be outstanding
         self.window: Final = granted if max_operations != 1 else 1
         #: abstract syntax -> transfer syntax -> context ID, of the accepted contexts
-        self.accepted: Final[Mapping[str, Mapping[str, int]]] = _accepted(acceptance, contexts)
+        self.accepted: Final[Mapping[str, Mapping[str, int]]] = accepted_contexts(acceptance, contexts)
 
     @classmethod
     def open(
@@ -138,36 +117,17 @@ class Association:
         ValueError
             If there are no or too many contexts, or an AE title is not 1 to 16 characters.
         """
-        if not 1 <= len(contexts) <= MAX_CONTEXTS:
-            raise ValueError(f"{len(contexts)} presentation contexts are not 1 to {MAX_CONTEXTS}")
-        for title in (calling_ae_title, called_ae_title):
-            if not 1 <= len(title.strip()) <= 16 or not title.isascii() or not title.isprintable():
-                raise ValueError(f"AE title {title!r} is not 1 to 16 characters (DICOM PS3.5 section 6.2)")
         timeouts = timeouts or Timeouts()
-        peer = f"{called_ae_title} at {host}:{port}"
-        request = encode_request(
-            called_ae_title=called_ae_title,
+        connection, acceptance = establish(
+            host,
+            port,
             calling_ae_title=calling_ae_title,
+            called_ae_title=called_ae_title,
             contexts=contexts,
+            timeouts=timeouts,
             max_operations=max_operations,
+            connect=connect,
         )
-        connection = _connection(host, port, peer, connect, timeouts)
-        try:
-            connection.send(request)
-            acceptance = _negotiate(connection, timeouts)
-            if 0 < acceptance.max_pdu_length < SHORTEST_MAX_PDU:
-                raise ProtocolError(f"{peer} announced a maximum PDU length of {acceptance.max_pdu_length}")
-        except ProtocolError as error:
-            connection.send_last(pdu.abort_pdu(pdu.SERVICE_PROVIDER, error.reason))
-            connection.close()
-            raise
-        except PeerTimeout as error:
-            connection.send_last(pdu.abort_pdu(pdu.SERVICE_USER))
-            connection.close()
-            raise PeerTimeout(f"no answer to the association request from {peer}") from error
-        except BaseException:
-            connection.close()
-            raise
         return cls(connection, acceptance, contexts, timeouts, max_operations)
 
     def __enter__(self) -> Self:
@@ -232,18 +192,8 @@ class Association:
         while len(self._outstanding) >= self.window:
             self._receive()
         message_id = self._next_message_id()
-        elements = (
-            command.text_element(command.AFFECTED_SOP_CLASS_UID, sop_class_uid)
-            + command.short_element(command.COMMAND_FIELD, command.C_STORE_RQ)
-            + command.short_element(command.MESSAGE_ID, message_id)
-            + command.short_element(command.PRIORITY, priority)
-            + command.short_element(command.COMMAND_DATA_SET_TYPE, command.DATA_SET)
-            + command.text_element(command.AFFECTED_SOP_INSTANCE_UID, sop_instance_uid)
-        )
-        if move_originator is not None:
-            elements += command.text_element(command.MOVE_ORIGINATOR_AE_TITLE, move_originator[0], b" ")
-            elements += command.short_element(command.MOVE_ORIGINATOR_MESSAGE_ID, move_originator[1])
-        request = pdu.command_pdus(context_id, command.with_group_length(elements), self._fragment)
+        encoded = command.store_request(message_id, sop_class_uid, sop_instance_uid, priority, move_originator)
+        request = pdu.command_pdus(context_id, encoded, self._fragment)
         if isinstance(source, str | os.PathLike) or hasattr(source, "readinto"):
             file, close = open_at(source, offset)  # type: ignore[arg-type]
             try:
@@ -301,13 +251,7 @@ class Association:
         if context_id is None:
             raise ValueError(f"{self.peer} accepted no presentation context for Verification")
         message_id = self._next_message_id()
-        elements = (
-            command.text_element(command.AFFECTED_SOP_CLASS_UID, VERIFICATION)
-            + command.short_element(command.COMMAND_FIELD, command.C_ECHO_RQ)
-            + command.short_element(command.MESSAGE_ID, message_id)
-            + command.short_element(command.COMMAND_DATA_SET_TYPE, command.NO_DATA_SET)
-        )
-        request = pdu.command_pdus(context_id, command.with_group_length(elements), self._fragment)
+        request = pdu.command_pdus(context_id, command.echo_request(message_id, VERIFICATION), self._fragment)
         try:
             self._connection.send(request)
             self._outstanding.add(message_id)
@@ -457,43 +401,3 @@ class Association:
         )
         self._outstanding.discard(message_id)
         self._responses.append(response)
-
-
-def _connection(host: str, port: int, peer: str, connect: Connect, timeouts: Timeouts) -> Connection:
-    try:
-        sock = connect(host, port, timeouts.connect)
-    except ssl.SSLError as error:
-        raise TlsFailed(f"TLS handshake with {peer} failed: {error.reason or error.strerror}") from error
-    except TimeoutError as error:
-        raise ConnectionFailed(f"cannot connect to {peer}: no answer within {timeouts.connect:g} s") from error
-    except OSError as error:
-        words = (error.strerror or type(error).__name__).lower()
-        raise ConnectionFailed(f"cannot connect to {peer}: {words}") from error
-    try:
-        return Connection(sock, peer, receive_timeout=timeouts.shortest, send_timeout=timeouts.send)
-    except OSError as error:
-        sock.close()
-        raise ConnectionFailed(f"cannot connect to {peer}: {error.strerror}") from error
-
-
-def _negotiate(connection: Connection, timeouts: Timeouts) -> Acceptance:
-    kind, associate = read_associate_pdu(connection, timeouts.acse)
-    if kind == pdu.A_ASSOCIATE_AC:
-        return decode_acceptance(associate)
-    if kind == pdu.A_ASSOCIATE_RJ:
-        result, source, reason = associate[7:10]
-        raise AssociationRejected(connection.peer, result, source, reason)
-    if kind == pdu.A_ABORT:
-        raise AssociationAborted(connection.peer, associate[8], associate[9])
-    raise ProtocolError(f"{connection.peer} answered with an A-ASSOCIATE-RQ", pdu.UNEXPECTED_PDU)
-
-
-def _accepted(acceptance: Acceptance, contexts: Sequence[ProposedContext]) -> dict[str, dict[str, int]]:
-    accepted: dict[str, dict[str, int]] = {}
-    for position, context in enumerate(contexts):
-        context_id = 2 * position + 1
-        result, transfer_syntax = acceptance.contexts.get(context_id, (-1, ""))
-        # an answer that we did not offer is no answer
-        if result == ACCEPTED and transfer_syntax in context.transfer_syntaxes:
-            accepted.setdefault(context.abstract_syntax, {}).setdefault(transfer_syntax, context_id)
-    return accepted

@@ -11,7 +11,7 @@ class Timeouts:
 
     #: TCP connect, name resolution apart
     connect: float = 10.0
-    #: ARTIM (PS3.8 section 9.1.5): until A-ASSOCIATE-RQ is complete, and for the close after RJ and A-ABORT
+    #: ARTIM (PS3.8 section 9.1.5): for the TLS handshake, and until A-ASSOCIATE-RQ is complete
     artim: float = 30.0
     #: requestor: for A-ASSOCIATE-AC and A-RELEASE-RP
     acse: float = 30.0

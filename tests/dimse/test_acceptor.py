@@ -116,6 +116,23 @@ def test_unknown_items_user_identity_and_roles_do_not_disturb(acceptor, wire):
     assert bytes([0x54, 0, 0, 4 + len(wire.CT), 0, len(wire.CT)]) + wire.CT.encode() + b"\1\0" in answer
 
 
+def test_padded_uids_are_read_and_syntaxes_that_are_no_uids_refused(acceptor, wire, caplog):
+    request = wire.associate_request(
+        ProposedContext(wire.CT + ".10", ["1.2.840.10008.1.2.20"]),
+        ProposedContext("1.22.3", ["1.22.3"]),
+        ProposedContext(wire.CT, ["1.22.3", wire.IMPLICIT]),
+    )
+    request = request.replace(b".1.1.2.10", b".1.1.2.1\0").replace(b"1.2.840.10008.1.2.20", b"1.2.840.10008.1.2.2 ")
+    peer = acceptor.client()
+    peer.send(request.replace(b"1.22.3", b"1.02.3"))
+    kind, content = peer.pdu()
+    acceptance = negotiation.decode_acceptance(pdu.PDU_HEADER.pack(kind, len(content)) + content)
+    assert acceptance.contexts[1] == (0, "1.2.840.10008.1.2.2")
+    assert acceptance.contexts[3][0] == negotiation.ABSTRACT_SYNTAX_NOT_SUPPORTED
+    assert acceptance.contexts[5] == (0, wire.IMPLICIT)
+    assert [record for record in caplog.records if record.name.startswith("py")] == []
+
+
 @pytest.mark.parametrize(
     "rejection",
     [

@@ -120,14 +120,17 @@ def test_the_requestor_survives_damaged_answers(no_surprises, wire, seed):
     start = time.monotonic()
     try:
         for _ in range(ROUNDS):
-            with contextlib.suppress(DimseError), Association.open(
-                "127.0.0.1",
-                listening.getsockname()[1],
-                calling_ae_title="A",
-                called_ae_title="B",
-                contexts=CONTEXTS,
-                timeouts=Timeouts(**SHORT),
-            ) as assoc:
+            with (
+                contextlib.suppress(DimseError),
+                Association.open(
+                    "127.0.0.1",
+                    listening.getsockname()[1],
+                    calling_ae_title="A",
+                    called_ae_title="B",
+                    contexts=CONTEXTS,
+                    timeouts=Timeouts(**SHORT),
+                ) as assoc,
+            ):
                 for number in (1, 2):
                     assoc.start_c_store(CT, f"1.2.{number}", 1, [b"data" * 5000])
                 while assoc.outstanding:

@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from karnak_core.dimse import Association, AssociationAborted, ConnectionLost, ProposedContext, TlsFailed
-from karnak_core.dimse.requestor import connect_tcp
+from karnak_core.dimse.opening import connect_tcp
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 CONTEXTS = [
@@ -131,7 +131,9 @@ def tls(tmp_path_factory):
 
 
 def tls_acceptor(make_acceptor, server, **timeouts):
-    return make_acceptor(lambda sock: server.wrap_socket(sock, server_side=True), **timeouts)
+    return make_acceptor(
+        lambda sock: server.wrap_socket(sock, server_side=True, do_handshake_on_connect=False), **timeouts
+    )
 
 
 def tls_connect(client):
@@ -167,8 +169,8 @@ def test_tls_deadlines_hold(make_acceptor, tls, wire):
     server, client = tls
     acceptor = tls_acceptor(make_acceptor, server, idle=0.2)
     assoc = open_association(acceptor, connect=tls_connect(client))
-    acceptor.all_ended()
     wire.eventually(lambda: not assoc.is_alive())
+    acceptor.all_ended()
 
 
 def test_a_silent_tls_client_ends_by_artim_and_blocks_nobody(make_acceptor, tls):
@@ -179,6 +181,15 @@ def test_a_silent_tls_client_ends_by_artim_and_blocks_nobody(make_acceptor, tls)
         assert assoc.send_c_echo() == 0
     silent.ended()
     acceptor.all_ended()
+
+
+def test_a_silent_tls_client_is_stopped_at_once(make_acceptor, tls, wire):
+    acceptor = tls_acceptor(make_acceptor, tls[0])
+    silent = acceptor.client()
+    wire.eventually(lambda: acceptor.associations and isinstance(acceptor.associations[0]._socket, ssl.SSLSocket))
+    acceptor.associations[0].stop()
+    acceptor.all_ended()
+    assert silent.socket.recv(100)[:1] in (b"", b"\x15")  # nothing, or a TLS alert
 
 
 def test_a_plain_client_of_a_tls_acceptor_is_ended(make_acceptor, tls, wire):
