@@ -27,6 +27,8 @@ BATCH = 64
 SETTLE_COUNT, SETTLE_SECONDS = 64, 0.5
 #: after a batch smaller than SMALL, wait this long for more of it to come: a claim costs as much for one as for many
 SMALL, GATHER_SECONDS = 32, 0.04
+#: a worker that stops, and cannot store its last outcomes, tries again after this long
+SETTLE_AGAIN_SECONDS = 1.0
 #: without work for this long, connections are given back; below what peers usually allow
 IDLE_SECONDS = 25.0
 #: a lost wake-up delays a delivery by this at most
@@ -124,7 +126,17 @@ class Worker:
                 wait = LOOK_AGAIN_SECONDS
             if wait > 0 and not self._stop.is_set():
                 self._rest(heard, wait)
+        self._give_back()
         self._close()
+
+    def _give_back(self) -> None:
+        """Settle what is still owed, however long it takes: while this process lives, nobody else does."""
+        while self._owed:
+            try:
+                self._settle(list(self._owed), None)
+            except Exception:
+                logger.exception("delivery worker cannot settle what it has; tries again")
+                self._bell.wait(self._bell.heard(), SETTLE_AGAIN_SECONDS)
 
     def _rest(self, heard: int, seconds: float) -> None:
         idle_left = self._last_use + IDLE_SECONDS - time.monotonic()

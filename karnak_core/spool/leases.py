@@ -202,7 +202,11 @@ _SETTLE = (
     .where(delivery.c.id == sa.bindparam("delivery_id"))
     .values(
         state=sa.bindparam("new_state"),
-        reason=sa.bindparam("new_reason"),
+        # who was not tried keeps what was said of the last attempt
+        reason=sa.case(
+            (sa.bindparam("untried", type_=sa.Boolean), delivery.c.reason),
+            else_=sa.bindparam("new_reason", type_=sa.Text),
+        ),
         attempts=delivery.c.attempts + sa.bindparam("attempted", type_=sa.Integer),
         not_before=sa.bindparam("new_not_before"),
         lease_owner=None,
@@ -220,6 +224,7 @@ def _settled_row(item: Delivery, outcome: Outcome, now: int) -> dict[str, Any]:
     return {
         "delivery_id": item.id,
         "new_state": outcome.state,
+        "untried": not outcome.counts and not outcome.reason,
         "new_reason": storable(outcome.reason),
         "attempted": int(outcome.counts),
         "new_not_before": None if final else (outcome.not_before or now),

@@ -120,7 +120,8 @@ class LedgerMachine(RuleBasedStateMachine):
                 self.state[item.id] = outcome.state
                 self.attempts[item.id] += outcome.counts
                 del self.owner[item.id]
-                assert after[item.id]["reason"] == outcome.reason
+                untried = not outcome.counts and not outcome.reason
+                assert after[item.id]["reason"] == (before[item.id]["reason"] if untried else outcome.reason)
                 sent = outcome.outgoing.sop_instance_uid if outcome.outgoing else None
                 assert after[item.id]["sent_sop_instance_uid"] == sent
             else:
