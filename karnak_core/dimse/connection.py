@@ -188,7 +188,7 @@ class Connection:
         except OSError as error:
             raise self._not_sent(error) from error
         if sent != len(data):
-            self._send_rest([memoryview(data)[sent:]], sent)
+            self._send_rest([memoryview(data)[sent:]])
 
     def send_all(self, buffers: Sequence[Buffer], total: int) -> None:
         """Send the `total` bytes of not more than `MAX_BUFFERS` buffers in one call where possible.
@@ -208,11 +208,11 @@ class Connection:
         except OSError as error:
             raise self._not_sent(error) from error
         if sent != total:
-            self._send_rest(_after(buffers, sent), sent)
+            self._send_rest(_after(buffers, sent))
 
-    def _send_rest(self, buffers: list[memoryview], progress: int) -> None:
-        # a blocking sendmsg is only cut short by its timeout (or a signal)
-        deadline = monotonic() + (self._send_timeout if progress >= PROGRESS_BYTES else 0.0)
+    def _send_rest(self, buffers: list[memoryview]) -> None:
+        # a blocking send is only cut short by its timeout or a signal
+        progress, deadline = 0, monotonic() + self._send_timeout
         while buffers:
             if monotonic() >= deadline:
                 raise PeerTimeout(f"{self.peer} took no data in time")

@@ -40,6 +40,8 @@ TRANSFER_SYNTAXES_NOT_SUPPORTED: Final = 4
 
 #: items and the sub-items that are read in each; the rest is ignored (PS3.8 section 9.3.1), user identity
 #: and extended negotiation with it
+_REQUEST: Final = 0x01
+_TITLES: Final = slice(10, 42)
 _VARIABLE_ITEMS: Final = 74
 _CONTEXT_RQ, _CONTEXT_AC, _USER_INFORMATION = 0x20, 0x21, 0x50
 _SUB_ITEMS: Final = {
@@ -50,6 +52,8 @@ _SUB_ITEMS: Final = {
 }
 _UID_ITEMS: Final = {0x10, 0x30, 0x40, 0x52}
 _ROLE_SELECTION: Final = 0x54
+_VERSION_NAME: Final = 0x55
+_NAME: Final = re.compile(rb"[!-~][ -~]{,15}")
 _UID: Final = re.compile(rb"(?=.{1,64}\Z)(0|[1-9][0-9]*)(\.(0|[1-9][0-9]*))*")
 
 P = TypeVar("P", bound=PDU)
@@ -236,8 +240,11 @@ def _uid(value: str | None) -> str:
 
 
 def _decode(target: P, pdu: bytes) -> P:
+    # old devices pad the titles with NUL; those of an A-ASSOCIATE-AC mean nothing (PS3.8 Table 9-17)
+    titles = pdu[_TITLES].replace(b"\0", b" ") if pdu[0] == _REQUEST else b"-".ljust(16) * 2
+    fixed = pdu[: _TITLES.start] + titles + pdu[_TITLES.stop : _VARIABLE_ITEMS]
     try:
-        target.decode(pdu[:_VARIABLE_ITEMS] + b"".join(_known_items(pdu[_VARIABLE_ITEMS:])))
+        target.decode(fixed + b"".join(_known_items(pdu[_VARIABLE_ITEMS:])))
     except ProtocolError:
         raise
     # pynetdicom checks by assertion, look-up and conversion: whatever it raises, the PDU is malformed
@@ -247,7 +254,7 @@ def _decode(target: P, pdu: bytes) -> P:
 
 
 def _known_items(data: bytes) -> Iterable[bytes]:
-    """Yield the items that are read, without their unknown sub-items and without UIDs that are none.
+    """Yield the items that are read, without unknown sub-items and without UIDs and names that are none.
 
     A transfer syntax that is no UID is not accepted anyway, nor is a context without abstract syntax; but
     pydicom would write each of them to the log.
@@ -267,11 +274,14 @@ def _known_items(data: bytes) -> Iterable[bytes]:
 def _checked(item_type: int, value: bytes) -> Iterable[bytes]:
     if item_type in _UID_ITEMS:
         value = value.rstrip(b"\0 ")
-        if _UID.fullmatch(value) is None:
-            return
-    elif item_type == _ROLE_SELECTION and _UID.fullmatch(value[2:-2]) is None:
-        return
-    yield _item(item_type, value)
+        good = _UID.fullmatch(value)
+    elif item_type == _ROLE_SELECTION:
+        good = _UID.fullmatch(value[2:-2])
+    elif item_type == _VERSION_NAME:
+        good = _NAME.fullmatch(value)
+    else:
+        return [_item(item_type, value)]
+    return [_item(item_type, value)] if good else []
 
 
 def _items(data: bytes) -> Iterable[tuple[int, bytes]]:

@@ -133,6 +133,26 @@ def test_padded_uids_are_read_and_syntaxes_that_are_no_uids_refused(acceptor, wi
     assert [record for record in caplog.records if record.name.startswith("py")] == []
 
 
+def test_titles_padded_with_nul_and_odd_version_names_are_let_pass(acceptor, wire):
+    request = bytearray(wire.associate_request().replace(b"KARNAK", b"K\n\xff\0AK"))
+    request[10:42] = b"KARNAK".ljust(16, b"\0") + b"CT1".ljust(16, b"\0")
+    peer = acceptor.client()
+    peer.send(bytes(request))
+    assert peer.pdu()[0] == pdu.A_ASSOCIATE_AC
+    admitted = acceptor.receiver.admitted[0]
+    assert (admitted.called_ae_title, admitted.calling_ae_title) == ("KARNAK", "CT1")
+    assert admitted.implementation_version_name == ""
+
+
+@pytest.mark.parametrize("title", [b"A\nB", b"A\\B", b"\x1b[1m", b"   "])
+def test_a_title_that_is_none_is_aborted(acceptor, wire, title):
+    request = bytearray(wire.associate_request())
+    request[26:42] = title.ljust(16)
+    peer = acceptor.client()
+    peer.send(bytes(request))
+    assert peer.aborted() == (pdu.SERVICE_PROVIDER, pdu.INVALID_PARAMETER)
+
+
 @pytest.mark.parametrize(
     "rejection",
     [
