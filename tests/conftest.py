@@ -15,13 +15,7 @@ import sqlalchemy as sa
 
 from karnak_core.database import Database, open_database
 from karnak_core.spool.files import SpoolFolder
-
-
-def missing(peer: str) -> None:
-    """A test's peer is not installed: a failure in CI, where everything is to be there, else a skip."""
-    if os.environ.get("CI"):
-        pytest.fail(f"{peer} is not installed", pytrace=False)
-    pytest.skip(f"{peer} is not installed")
+from karnak_core.testing import missing
 
 
 @pytest.fixture(scope="session")

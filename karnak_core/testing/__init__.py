@@ -1,0 +1,50 @@
+"""For tests of plugins and of Karnak itself: a real gateway, real peers, instances made by code. Public.
+
+Nothing here is a pytest fixture, so that any of it can be used in fixtures of any scope. A destination's test looks
+like this::
+
+    def test_instance_arrives(tmp_path):
+        destination = {"name": "mine", "type": "mine", "colour": "red"}
+        with run_gateway(one_node(destination), tmp_path / "data") as gateway:
+            assert send(gateway.port, [make_file(tmp_path)]) == [0x0000]
+            gateway.wait_until(lambda: gateway.deliveries(state="sent"))
+
+Everything listens on the loopback and on ports of its own, and ends with its ``with`` block.
+"""
+
+from karnak_core.testing.datasets import dataset_bytes, make_dataset, make_file
+from karnak_core.testing.gateway import RunningGateway, one_node, run_gateway
+from karnak_core.testing.orthanc import RunningOrthanc, run_orthanc
+from karnak_core.testing.peers import (
+    RunningStoreSCP,
+    Stored,
+    StoredFiles,
+    dcmsend,
+    run_store_scp,
+    run_storescp,
+    send,
+    storescu,
+)
+from karnak_core.testing.waiting import free_port, missing, wait_until
+
+__all__ = [
+    "RunningGateway",
+    "RunningOrthanc",
+    "RunningStoreSCP",
+    "Stored",
+    "StoredFiles",
+    "dataset_bytes",
+    "dcmsend",
+    "free_port",
+    "make_dataset",
+    "make_file",
+    "missing",
+    "one_node",
+    "run_gateway",
+    "run_orthanc",
+    "run_store_scp",
+    "run_storescp",
+    "send",
+    "storescu",
+    "wait_until",
+]
