@@ -18,6 +18,8 @@ from pathlib import Path
 
 from karnak_core.config.store import Following
 from karnak_core.database import Database
+from karnak_core.database.secrets import open_vault
+from karnak_core.deliver.contexts import Contexts
 from karnak_core.errors import KarnakError, PluginError
 from karnak_core.model import OpenContext, Service
 from karnak_core.plugins import Plugins
@@ -57,12 +59,12 @@ def delivery_process_count() -> int:
 class Gateway:
     """Runs until told to stop."""
 
-    def __init__(self, setting: Setting, database: Database, following: Following, plugins: Plugins) -> None:
+    def __init__(self, setting: Setting, lock: int, database: Database, following: Following, plugins: Plugins) -> None:
         self._setting = setting
         self._database = database
         self._following = following
         self._plugins = plugins
-        self._lock_fd = _hold(setting.data_directory)
+        self._lock_fd = lock
         self._node = _identity(setting.data_directory)
         self._children: list[Child] = []
         self._receiver: Child | None = None
@@ -195,13 +197,15 @@ class Gateway:
         return listening
 
     def _start_services(self) -> list[threading.Thread]:
+        directory = self._setting.data_directory
+        contexts = Contexts(self._plugins, open_vault(directory), directory)
         threads = []
         for name, kind in self._plugins.services.items():
             options = self._following.configuration.services.get(name)
             if options is None:
                 continue
             try:
-                service = kind.open(options, OpenContext(data_directory=self._setting.data_directory))
+                service = kind.open(options, OpenContext(data_directory=directory, reveal=contexts.reveal))
             except Exception as error:
                 raise PluginError(f"service {name!r} cannot be opened: {type(error).__name__}: {error}") from error
             thread = threading.Thread(target=self._keep_service, args=(name, service), name=name, daemon=True)
@@ -276,13 +280,21 @@ class Child:
         while not self._stopping.is_set():
             owner = secrets.token_hex(8)
             started = time.monotonic()
-            status = self._run_once(owner)
+            status = self._try_once(owner)
             self._died(owner)
             if self._stopping.is_set():
                 return
             logger.error("process %r ended with status %s; it is started again", self.name, status)
             pause = FIRST_PAUSE if time.monotonic() - started > LONGEST_PAUSE else min(LONGEST_PAUSE, pause * 2)
             self._stopping.wait(pause)
+
+    def _try_once(self, owner: str) -> int | None:
+        try:
+            return self._run_once(owner)
+        except OSError as error:
+            # no memory, or no more processes or descriptors, for now
+            logger.error("process %r cannot be started: %s", self.name, error.strerror)
+            return None
 
     def _run_once(self, owner: str) -> int:
         ready_read, ready_write = os.pipe()
@@ -323,8 +335,16 @@ class Child:
         ]
 
 
-def _hold(data_directory: Path, seconds: float = 10.0) -> int:
-    """Lock the data directory; every process of the gateway holds the lock, so that none outlives it unnoticed."""
+def hold(data_directory: Path, seconds: float = 10.0) -> int:
+    """Lock the data directory and return the descriptor of the lock.
+
+    Every process of the gateway holds it, so that none outlives the gateway unnoticed.
+
+    Raises
+    ------
+    KarnakError
+        Another gateway runs on it, still after ``seconds``.
+    """
     descriptor = os.open(data_directory / "serve.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     deadline = time.monotonic() + seconds
     while True:

@@ -6,6 +6,7 @@ import signal
 from pathlib import Path
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core import logs
 from karnak_core.commands.common import Place, data_options, fail, who
@@ -13,7 +14,7 @@ from karnak_core.config import store
 from karnak_core.config.load import read_file
 from karnak_core.database import Database
 from karnak_core.errors import ConfigurationError, KarnakError, PluginError
-from karnak_core.gateway import Gateway, Setting
+from karnak_core.gateway import Gateway, Setting, hold
 
 
 @click.command()
@@ -30,11 +31,14 @@ def serve(place: Place, file: Path | None, verbose: bool) -> None:
     logs.configure(verbose=verbose, role="serve")
     setting = Setting(data_directory=place.data_directory, database_url=place.database_url, verbose=verbose)
     try:
+        place.prepare()
+        # first of all: a gateway that runs here already is not to be changed
+        lock = hold(place.data_directory)
         database = place.open_database()
         if file is not None:
             _apply(database, place, file)
         following = store.Following.start(database, place)
-        gateway = Gateway(setting, database, following, following.plugins)
+        gateway = Gateway(setting, lock, database, following, following.plugins)
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, lambda *_: gateway.stop())
         gateway.run(click.echo)
@@ -42,6 +46,10 @@ def serve(place: Place, file: Path | None, verbose: bool) -> None:
         fail(error, 2)
     except KarnakError as error:
         fail(error, 1)
+    except SQLAlchemyError as error:
+        fail(f"the ledger cannot be used: {getattr(error, 'orig', None) or type(error).__name__}", 1)
+    except OSError as error:
+        fail(f"{error.filename or place.data_directory}: {error.strerror}", 1)
 
 
 def _apply(database: Database, place: Place, file: Path) -> None:

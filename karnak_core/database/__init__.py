@@ -1,5 +1,5 @@
 """The database: tables, engines for SQLite and PostgreSQL, migrations, encrypted columns."""
 
-from karnak_core.database.engine import Database, open_database
+from karnak_core.database.engine import Database, is_full, open_database
 
-__all__ = ["Database", "open_database"]
+__all__ = ["Database", "is_full", "open_database"]

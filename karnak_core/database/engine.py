@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,6 +23,10 @@ from sqlalchemy import event
 from karnak_core.errors import KarnakError
 
 SQLITE_BUSY_SECONDS = 60.0
+#: bytes; a longer write-ahead log is cut when it begins anew
+LARGEST_LOG = 16 << 20
+#: bytes given back in one transaction, so that nobody waits long
+GIVE_BACK_BYTES = 8 << 20
 
 
 class Database:
@@ -102,6 +107,36 @@ class Database:
             self._lock_pid = os.getpid()
         return self._lock_fd
 
+    def unused_bytes(self) -> int:
+        """Return how much of the embedded database's file holds nothing; 0 for a server's."""
+        if not self.is_sqlite:
+            return 0
+        with self.read() as connection:
+            pages: int = connection.exec_driver_sql("PRAGMA freelist_count").scalar_one()
+            return pages * self._page_bytes(connection)
+
+    def give_back(self, most: int) -> int:
+        """Make the embedded database's file smaller by up to ``most`` bytes that hold nothing; return by how much."""
+        given = 0
+        while given < most and (unused := self.unused_bytes()) > 0:
+            step = min(unused, most - given, GIVE_BACK_BYTES)
+            with self.write(durable=False) as connection:
+                pages = max(1, step // self._page_bytes(connection))
+                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({pages})").all()
+            if self.unused_bytes() >= unused:
+                break  # made without the means to
+            given += step
+        if given:
+            with self.engine.connect() as connection:
+                # the file is cut once the log has reached it
+                connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
+        return given
+
+    @staticmethod
+    def _page_bytes(connection: sa.Connection) -> int:
+        size: int = connection.exec_driver_sql("PRAGMA page_size").scalar_one()
+        return size
+
     def close(self) -> None:
         """Close every connection."""
         if self._writer is not None:
@@ -111,6 +146,12 @@ class Database:
         if self._lock_fd is not None:
             os.close(self._lock_fd)
             self._lock_fd = None
+
+
+def is_full(error: BaseException) -> bool:
+    """Say whether the embedded database could not write for want of space; nothing of the transaction is kept."""
+    driver_error = getattr(error, "orig", None)
+    return getattr(driver_error, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
 
 
 def open_database(url: str | None, data_directory: Path) -> Database:
@@ -149,7 +190,10 @@ def _sqlite_engine(path: Path) -> sa.Engine:
 
     @event.listens_for(engine, "connect")
     def prepare(connection: Any, _record: object) -> None:
+        # before there are tables: free pages can be given back to the file system, step by step
+        connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         connection.execute("PRAGMA journal_mode=WAL")
+        connection.execute(f"PRAGMA journal_size_limit={LARGEST_LOG}")
         connection.execute("PRAGMA synchronous=FULL")
         connection.execute("PRAGMA foreign_keys=ON")
         connection.execute("PRAGMA cache_size=-32000")

@@ -7,19 +7,20 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from pathlib import Path
+from typing import Any
 
 from karnak_core.config.models import Configuration, Destination
 from karnak_core.config.store import Following
+from karnak_core.config.uses import authenticators_in
 from karnak_core.database import Database
+from karnak_core.deliver.contexts import Contexts
 from karnak_core.deliver.filters import Filters
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.worker import Doorbell, Route, Worker
 from karnak_core.expressions import Condition
-from karnak_core.model import OpenContext
 from karnak_core.plugins import Plugins
-from karnak_core.spool import health, leases, processes, retention, wakeups
+from karnak_core.spool import health, leases, processes, retention, room, wakeups
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.wakeups import Wakeups
 
@@ -42,7 +43,7 @@ class DeliveryProcess:
         following: Following,
         plugins: Plugins,
         wake: Wakeups,
-        data_directory: Path,
+        contexts: Contexts,
         owner: str,
         node: str,
         index: int,
@@ -53,7 +54,7 @@ class DeliveryProcess:
         self._following = following
         self._plugins = plugins
         self._wake = wake
-        self._data_directory = data_directory
+        self._contexts = contexts
         self._owner = owner
         self._node = node
         #: this is the ``index``-th of ``count`` delivery processes, counted from 0
@@ -80,11 +81,14 @@ class DeliveryProcess:
                 if self._index == 0 and now - kept_at >= HOUSEKEEPING_SECONDS:
                     kept_at = now
                     self._keep_house()
+                if self._index == 0:
+                    self._give_back()
                 self._changed.wait(FOLLOW_SECONDS)
                 self._changed.clear()
                 self._follow()
         finally:
             self._stop_workers([worker for workers in self._workers.values() for worker in workers], grace)
+            self._contexts.close_all_but(None)
             with self._database.write() as connection:
                 leases.release(connection, [self._owner])
             self._wake.close()
@@ -110,6 +114,15 @@ class DeliveryProcess:
             logger.warning("%d deliveries of processes that are gone are pending again", released)
         return True
 
+    def _give_back(self) -> None:
+        try:
+            given = room.give_back(self._database, self._folder, self._following.configuration.storage.reserve)
+        except Exception:
+            logger.exception("the ledger cannot give back room; it is tried again")
+            return
+        if given:
+            logger.info("the ledger gave back %d bytes that it does not need", given)
+
     def _keep_house(self) -> None:
         try:
             storage = self._following.configuration.storage
@@ -117,6 +130,7 @@ class DeliveryProcess:
                 self._database, days=storage.retention_days, at_most=storage.retention_deliveries
             )
             swept = retention.sweep_files(self._database, self._folder)
+            room.give_back_spare(self._database)
             with self._database.write() as connection:
                 failed = leases.fail_removed(connection, _keys(self._following.configuration))
         except Exception:
@@ -148,11 +162,14 @@ class DeliveryProcess:
         """Start, stop and replace workers so that they fit; those of unchanged destinations go on."""
         before = _destinations(old) if old else {}
         after = _destinations(new)
-        same_directory = old is not None and old.application_entities == new.application_entities
-        changed = [key for key, was in before.items() if after.get(key) != was or not same_directory]
+        changed = [
+            key
+            for key, was in before.items()
+            if old is None or after.get(key) != was or _used(old, was) != _used(new, was)
+        ]
         stopped = [worker for key in changed for worker in self._workers.pop(key, [])]
         # in flight with the old settings: the new workers need not wait for them
-        threading.Thread(target=self._stop_workers, args=(stopped, 60.0), daemon=True).start()
+        threading.Thread(target=self._retire, args=(stopped,), daemon=True).start()
         for key, destination in after.items():
             if key not in self._workers:
                 if key in changed:
@@ -189,7 +206,7 @@ class DeliveryProcess:
             destination=destination.name,
             kind=self._plugins.destinations[destination.type],
             options=destination.options,
-            context=open_context(configuration, forward_node, destination.name, self._data_directory),
+            context=self._contexts.of(configuration, forward_node, destination.name),
             pipeline=Pipeline(filters),
             rule=RetryRule(
                 first=destination.retry_first,
@@ -202,6 +219,10 @@ class DeliveryProcess:
         with self._database.write() as connection:
             health.note_answer(connection, *key)
 
+    def _retire(self, workers: list[Worker]) -> None:
+        self._stop_workers(workers, 60.0)
+        self._contexts.close_all_but(self._following.configuration)
+
     def _stop_workers(self, workers: list[Worker], grace: float) -> None:
         for worker in workers:
             worker.stop()
@@ -210,18 +231,10 @@ class DeliveryProcess:
             worker.join(max(0.0, deadline - time.monotonic()))
 
 
-def open_context(
-    configuration: Configuration, forward_node: str, destination: str, data_directory: Path
-) -> OpenContext:
-    """Return what a destination's part is told when it is opened."""
-    return OpenContext(
-        forward_node=forward_node,
-        destination=destination,
-        data_directory=data_directory,
-        application_entities={
-            entity.ae_title: (entity.hostname, entity.port) for entity in configuration.application_entities
-        },
-    )
+def _used(configuration: Configuration, destination: Destination) -> Any:
+    """Return what a destination has been told of the configuration beside its own keys."""
+    authenticators = {name: configuration.authenticators.get(name) for name in authenticators_in(destination)}
+    return configuration.application_entities, authenticators
 
 
 def _destinations(configuration: Configuration) -> Mapping[Key, Destination]:

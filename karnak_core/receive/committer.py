@@ -17,6 +17,8 @@ from karnak_core.spool.wakeups import Wakeups
 
 #: more than this in one transaction makes the first ones wait for the last
 LARGEST_GROUP = 256
+#: bytes of small instances in one transaction: so much log the ledger needs room for
+LARGEST_GROUP_BYTES = 4 << 20
 
 
 class _Waiting:
@@ -52,14 +54,16 @@ class Committer:
         with self._queue_lock:
             self._queue.append(waiting)
         with self._turn:
-            if not waiting.done:
+            # of a long queue the first ones go first
+            while not waiting.done:
                 self._commit_group()
         if waiting.error is not None:
             raise waiting.error
 
     def _commit_group(self) -> None:
         with self._queue_lock:
-            group, self._queue = self._queue[:LARGEST_GROUP], self._queue[LARGEST_GROUP:]
+            count = _fitting(self._queue)
+            group, self._queue = self._queue[:count], self._queue[count:]
         batch = [waiting.received for waiting in group]
         try:
             self._writer.sync_folders(received.path for received in batch if received.path)
@@ -71,6 +75,16 @@ class Committer:
         for waiting in group:
             waiting.done = True
         self._wake.publish(_topics(batch))
+
+
+def _fitting(queue: Sequence[_Waiting]) -> int:
+    """Return how many of the first ones may share a transaction."""
+    total = 0
+    for count, waiting in enumerate(queue[:LARGEST_GROUP]):
+        total += len(waiting.received.content)
+        if count and total > LARGEST_GROUP_BYTES:
+            return count
+    return min(len(queue), LARGEST_GROUP)
 
 
 def _topics(batch: Sequence[Received]) -> set[str]:

@@ -10,6 +10,7 @@ from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from karnak_core.database import is_full
 from karnak_core.dimse import StoreAnswer, StoreRequest
 from karnak_core.model import Header, now_ms
 from karnak_core.part10 import file_beginning
@@ -30,8 +31,8 @@ CANNOT_UNDERSTAND: Final = 0xC000
 
 #: a data set up to this size is collected in memory and written at once
 MEMORY_BYTES: Final = 256 << 10
-#: the free space is looked at again after this much was written
-LOOK_AGAIN_BYTES: Final = 8 << 20
+#: the free space is looked at again after this much was written: what many associations overshoot together is little
+LOOK_AGAIN_BYTES: Final = 256 << 10
 
 
 class Incoming:
@@ -148,9 +149,15 @@ class Incoming:
         try:
             self._committer.commit(received)
         except SQLAlchemyError as error:
-            # A broken connection leaves open whether it was committed. The file stays: the ledger may name it; if it
-            # does not, the sweep removes it once this process is gone.
-            logger.error("cannot write to the ledger: %s", type(error).__name__)
+            full = is_full(error)
+            logger.error("cannot write to the ledger: %s", "the disk is full" if full else type(error).__name__)
+            if full:
+                # nothing was committed, and the file takes the room that is missing
+                self.discard()
+            else:
+                # A broken connection leaves open whether it was committed. The file stays: the ledger may name it; if
+                # it does not, the sweep removes it once this process is gone.
+                self._refusals.instance(request.association.called_ae_title)
             return StoreAnswer(OUT_OF_RESOURCES, "the ledger cannot be written")
         finally:
             if self._descriptor >= 0:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from karnak_core.spool import room
 from karnak_core.spool.files import SpoolFolder
 
 
@@ -15,4 +16,4 @@ class Space:
 
     def enough(self) -> bool:
         """Say whether the free space is above the reserve."""
-        return self._folder.free_bytes() >= self.reserve
+        return self._folder.free_bytes() >= room.needed(self.reserve)
