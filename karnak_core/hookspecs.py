@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from karnak_core.errors import ConfigProblem
     from karnak_core.kinds import Kind
     from karnak_core.model import (
+        Authenticator,
         Caller,
         Delivery,
         Destination,
@@ -43,6 +44,19 @@ def karnak_register_destinations() -> Sequence[Kind[Any, Destination]]:  # type:
     Called once when plugins are loaded. An exception stops the start.
 
     :return: kinds whose ``open`` makes a :class:`karnak_core.model.Destination`
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def karnak_register_authenticators() -> Sequence[Kind[Any, Authenticator]]:  # type: ignore[empty-body]
+    """Offer ways to authorize requests.
+
+    Called once when plugins are loaded. One is configured under ``authenticators`` and named where it is used; its
+    kind is a command of ``karnak auth-header``, too. An exception stops the start.
+
+    :return: kinds whose ``open`` makes a :class:`karnak_core.model.Authenticator`
 
     .. versionadded:: 0.1
     """

@@ -6,11 +6,11 @@ Times are integers, milliseconds since 1970-01-01 UTC, as they are in the ledger
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
 if TYPE_CHECKING:
     from threading import Event
@@ -180,6 +180,37 @@ class Caller:
     host: str
 
 
+class Authenticator(Protocol):
+    """Makes the headers that authorize a request. Opened once in a process, and used by all of its threads at once."""
+
+    def headers(self, refresh: bool = False) -> Mapping[str, str]:
+        """Return the headers to send along; ask before every request, as what they hold may expire.
+
+        Parameters
+        ----------
+        refresh
+            True: the last ones were refused. Look again, or get others, and only once for all who ask because of the
+            same ones.
+
+        Raises
+        ------
+        Misconfigured
+            There are none to be had: credentials are refused, or who gives them out is away. It holds the destination
+            and costs no instance an attempt.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections. A worker that is just ending may still ask for headers afterwards."""
+        ...
+
+
+def _without_key(secret: Any) -> str:
+    """Open a secret where there is no key: only what is not encrypted."""
+    text: str = secret.reveal()
+    return text
+
+
 @dataclass(frozen=True, kw_only=True)
 class OpenContext:
     """What core tells a part when it opens it."""
@@ -192,6 +223,11 @@ class OpenContext:
     destination: str = ""
     #: AE title -> (hostname, port), from ``application_entities``
     application_entities: Mapping[str, tuple[str, int]] = field(default_factory=dict)
+    #: returns the text of a :class:`karnak_core.config.secret.Secret`; raises Misconfigured. Ask when it is used: what
+    #: the secret refers to, a file for example, may change
+    reveal: Callable[[Any], str] = field(default=_without_key, compare=False, repr=False)
+    #: those of the configuration, by name; opened at the first use, shared by the whole process
+    authenticators: Mapping[str, Authenticator] = field(default_factory=dict, compare=False, repr=False)
 
 
 class Destination(Protocol):

@@ -16,7 +16,7 @@ from karnak_core.errors import PluginError
 from karnak_core.kinds import Kind, by_name
 
 if TYPE_CHECKING:
-    from karnak_core.model import Destination, Service
+    from karnak_core.model import Authenticator, Destination, Service
 
 GROUP = "karnak.plugins"
 
@@ -43,6 +43,7 @@ class Plugins:
     entries: tuple[EntryPoint, ...]
     disabled: frozenset[str]
     destinations: Mapping[str, Kind[Any, Destination]] = field(default_factory=dict)
+    authenticators: Mapping[str, Kind[Any, Authenticator]] = field(default_factory=dict)
     services: Mapping[str, Kind[Any, Service]] = field(default_factory=dict)
 
     @property
@@ -85,6 +86,7 @@ class Plugins:
                 f"{what}:{kind.name}"
                 for what, hook in (
                     ("destination", "karnak_register_destinations"),
+                    ("authenticator", "karnak_register_authenticators"),
                     ("service", "karnak_register_services"),
                 )
                 for kind in _offered_by(self.manager, entry.name, hook)
@@ -134,6 +136,7 @@ def load(disabled: Collection[str] = (), *, entries: Iterable[EntryPoint] | None
         entries=tuple(found),
         disabled=frozenset(disabled),
         destinations=by_name(_offers(manager, found, "karnak_register_destinations")),
+        authenticators=by_name(_offers(manager, found, "karnak_register_authenticators")),
         services=by_name(_offers(manager, found, "karnak_register_services")),
     )
 

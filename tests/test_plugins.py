@@ -235,6 +235,13 @@ def test_karnak_register_destinations_makes_types_known_by_name(install: Install
     assert kind.config.__name__ == "Keys"
 
 
+def test_karnak_register_authenticators_makes_types_known_by_name(install: Install) -> None:
+    source = FOLDER_TYPE.replace("destinations", "authenticators").replace("folder", "token")
+    plugins = load(entries=[install("one", source)])
+    assert list(plugins.authenticators) == ["token"]
+    assert plugins.infos()[0].kinds == ("authenticator:token",)
+
+
 def test_karnak_register_services_makes_services_known_by_name(install: Install) -> None:
     source = FOLDER_TYPE.replace("destinations", "services").replace("folder", "mail")
     assert list(load(entries=[install("one", source)]).services) == ["mail"]

@@ -9,7 +9,8 @@ from karnak_core.commands.common import Place, fail
 from karnak_core.config import store
 from karnak_core.config.models import Destination
 from karnak_core.database import Database
-from karnak_core.deliver.process import open_context
+from karnak_core.database.secrets import SecretKeyError
+from karnak_core.deliver.contexts import Contexts
 from karnak_core.kinds import Kind
 from karnak_core.model import OpenContext
 
@@ -39,10 +40,14 @@ def find_destination(place: Place, name: str) -> Found:
         known = ", ".join(f"{node}/{destination.name}" for node, destination in every)
         fail(f"{name}: {'several destinations have' if found else 'no destination has'} this name; known: {known}", 2)
     node, destination = found[0]
+    try:
+        contexts = Contexts(following.plugins, place.open_vault(), place.data_directory)
+    except SecretKeyError as error:
+        fail(error)
     return Found(
         database=database,
         forward_node=node,
         destination=destination,
         kind=following.plugins.destinations[destination.type],
-        context=open_context(following.configuration, node, destination.name, place.data_directory),
+        context=contexts.of(following.configuration, node, destination.name),
     )

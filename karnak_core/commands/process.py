@@ -19,6 +19,7 @@ from karnak_core import logs
 from karnak_core.commands.common import Place, data_options
 from karnak_core.config.store import Following
 from karnak_core.database import Database
+from karnak_core.deliver.contexts import Contexts
 from karnak_core.deliver.process import DeliveryProcess
 from karnak_core.gateway import GRACE_SECONDS
 from karnak_core.plugins import Plugins
@@ -108,7 +109,7 @@ def deliver(started: Started, index: int, count: int) -> None:
         following=started.following,
         plugins=started.plugins,
         wake=open_wakeups(started.database, started.place.data_directory),
-        data_directory=started.place.data_directory,
+        contexts=Contexts(started.plugins, started.place.open_vault(), started.place.data_directory),
         owner=started.owner,
         node=started.node,
         index=index,

@@ -84,7 +84,7 @@ def load(
         The model of a plugin's kind cannot be used.
     """
     check_kinds(plugins)
-    context = Reading(plugins=plugins, folder=folder)
+    context = Reading(plugins=plugins, folder=folder, authenticators=_names(document.get("authenticators")))
     try:
         configuration = Configuration.model_validate(document, context=context)
     except ValidationError as error:
@@ -95,6 +95,10 @@ def load(
         if found:
             raise ConfigurationError(found)
     return configuration
+
+
+def _names(section: object) -> frozenset[str]:
+    return frozenset(str(name) for name in section) if isinstance(section, Mapping) else frozenset()
 
 
 def _asked(configuration: Configuration, plugins: Plugins) -> Iterator[ConfigProblem]:

@@ -67,6 +67,12 @@ class ApplicationEntity(Model):
     description: Description = Field(default="", description="for people")
 
 
+class Authenticator(Part):
+    """How requests to somebody are authorized; named where it is used."""
+
+    KINDS: ClassVar[str] = "authenticators"
+
+
 class Source(Model):
     """Who may send to a forward node."""
 
@@ -141,6 +147,9 @@ class Configuration(Model):
     storage: Storage = Field(default=Storage(), description="how much is kept, and how long")
     application_entities: Annotated[tuple[ApplicationEntity, ...], unique_by("ae_title")] = Field(
         default=(), description="addresses of AE titles"
+    )
+    authenticators: Mapping[Name, Authenticator] = Field(
+        default_factory=dict, description="how requests are authorized, by names to be used elsewhere"
     )
     forward_nodes: Annotated[tuple[ForwardNode, ...], unique_by("ae_title")] = Field(
         default=(), description="the AE titles that receive"

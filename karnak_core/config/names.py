@@ -6,11 +6,13 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, GetCoreSchemaHandler, ValidationInfo
+from pydantic_core import CoreSchema, core_schema
 from pydicom._uid_dict import UID_dictionary
 
+from karnak_core.config.reading import reading
 from karnak_core.expressions import Condition, ExpressionError
 
 #: DICOM PS3.5 section 9.1
@@ -67,7 +69,7 @@ def _condition(text: str) -> str:
 
 #: 1 to 16 characters, DICOM PS3.5 section 6.2
 AETitle = Annotated[str, AfterValidator(_ae_title)]
-#: of a destination
+#: of a destination or an authenticator
 Name = Annotated[str, AfterValidator(_name)]
 #: a DNS name or an IP address
 Host = Annotated[str, AfterValidator(_host)]
@@ -75,6 +77,32 @@ HostOrBlank = Annotated[str, AfterValidator(_host_or_blank)]
 Description = Annotated[str, AfterValidator(_description)]
 #: an expression on an instance's elements; blank: always
 ConditionText = Annotated[str, AfterValidator(_condition)]
+
+
+class AuthenticatorName(str):
+    """Names one of ``authenticators``: declare the key of a kind that uses one as this.
+
+    A type of its own, so that a name that does not exist is found wherever it stands, and who uses one is known.
+    """
+
+    __slots__ = ()
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
+        """Read text that is a name; write text."""
+        return core_schema.with_info_after_validator_function(
+            cls._read,
+            core_schema.str_schema(),
+            serialization=core_schema.plain_serializer_function_ser_schema(str, when_used="json"),
+        )
+
+    @classmethod
+    def _read(cls, text: str, info: ValidationInfo) -> AuthenticatorName:
+        context = reading(info)
+        if context and text not in context.authenticators:
+            known = ", ".join(sorted(context.authenticators)) or "none"
+            raise ValueError(f"{text!r} is not one of authenticators; known: {known}")
+        return cls(text)
 
 
 @cache

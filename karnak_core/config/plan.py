@@ -43,6 +43,10 @@ def _sections(old: Configuration, new: Configuration, count: Callable[[str, str]
         {f"application entity {entry.ae_title}": entry for entry in old.application_entities},
         {f"application entity {entry.ae_title}": entry for entry in new.application_entities},
     )
+    yield from _entries(
+        {f"authenticator {name}": entry for name, entry in old.authenticators.items()},
+        {f"authenticator {name}": entry for name, entry in new.authenticators.items()},
+    )
     nodes_before = {node.ae_title: node for node in old.forward_nodes}
     nodes_after = {node.ae_title: node for node in new.forward_nodes}
     for title in nodes_before | nodes_after:

@@ -19,6 +19,8 @@ class Reading:
     plugins: Plugins
     #: the folder of the file, where its relative paths start; None: a stored document, whose paths are absolute
     folder: Path | None = None
+    #: the names that the document has under ``authenticators``, right or wrong
+    authenticators: frozenset[str] = frozenset()
 
 
 def reading(info: ValidationInfo) -> Reading | None:

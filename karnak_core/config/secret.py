@@ -74,8 +74,13 @@ class Secret:
         """Return a secret that is given as text, e.g. the empty one as a default."""
         return cls(Origin.PLAIN, text)
 
-    def reveal(self, vault: Vault, environment: Mapping[str, str] = os.environ) -> str:
+    def reveal(self, vault: Vault | None = None, environment: Mapping[str, str] = os.environ) -> str:
         """Return the secret's text.
+
+        Parameters
+        ----------
+        vault
+            Opens a stored one; None: there is no key.
 
         Raises
         ------
@@ -96,6 +101,8 @@ class Secret:
                     why = error.strerror if isinstance(error, OSError) else "not UTF-8"
                     raise Misconfigured(f"secret file {self.where}: {why}") from None
             case Origin.STORED:
+                if vault is None:
+                    raise Misconfigured("a stored secret needs the gateway's key")
                 try:
                     return vault.decrypt(self.where)
                 except SecretKeyError as error:

@@ -7,7 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
-from karnak_core.config.models import Destination
+from karnak_core.config.models import Authenticator, Destination
 from karnak_core.config.parts import Part
 from karnak_core.config.shape import shapes
 from karnak_core.errors import PluginError
@@ -27,6 +27,9 @@ def check_kinds(plugins: Plugins) -> None:
     for kind in plugins.destinations.values():
         _check_common_keys("destination", kind, Destination)
         _check_model(f"destination type {kind.name!r}", kind.config)
+    for authenticator in plugins.authenticators.values():
+        _check_common_keys("authenticator", authenticator, Authenticator)
+        _check_model(f"authenticator type {authenticator.name!r}", authenticator.config)
     for service in plugins.services.values():
         _check_model(f"service {service.name!r}", service.config)
 

@@ -57,7 +57,11 @@ def open_vault(data_directory: Path, environment: Mapping[str, str] = os.environ
     """
     text = environment.get("KARNAK_KEY")
     if not text and environment.get("KARNAK_KEY_FILE"):
-        text = Path(environment["KARNAK_KEY_FILE"]).read_text()
+        path = environment["KARNAK_KEY_FILE"]
+        try:
+            text = Path(path).read_text()
+        except OSError as error:
+            raise SecretKeyError(f"KARNAK_KEY_FILE: {path}: {error.strerror}") from error
     if not text:
         text = _generated(data_directory / KEY_FILE)
     return Vault(text.split())

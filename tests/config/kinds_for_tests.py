@@ -1,4 +1,4 @@
-"""A third party's plugin as the tests of the configuration use it: two destination types and a service."""
+"""A third party's plugin as the tests of the configuration use it: two destination types and more."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from karnak_core import hookimpl
 from karnak_core.config.models import Configuration
-from karnak_core.config.names import AETitle
+from karnak_core.config.names import AETitle, AuthenticatorName
 from karnak_core.config.quantities import Duration
 from karnak_core.config.secret import Secret
 from karnak_core.errors import ConfigProblem
@@ -35,6 +35,20 @@ class PeerConfig(BaseModel):
     headers: str | dict[str, str] = Field(default="", description="sent along")
 
 
+class GuardedConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    authenticator: AuthenticatorName | None = Field(default=None, description="authorizes requests")
+    others: tuple[AuthenticatorName, ...] = Field(default=(), description="and these, too")
+
+
+class TokenConfig(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    token: Secret = Field(description="sent along")
+    lifetime: Duration = Field(default=60.0, gt=0, description="how long it is used")
+
+
 class FolderConfig(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -55,13 +69,20 @@ def unused(_config: object, _context: object) -> Any:
 
 
 PEER = Kind(name="peer", config=PeerConfig, open=unused)
+GUARDED = Kind(name="guarded", config=GuardedConfig, open=unused)
+TOKEN = Kind(name="token", config=TokenConfig, open=unused)
 FOLDER = Kind(name="folder", config=FolderConfig, open=unused)
 MAIL = Kind(name="mail", config=MailConfig, open=unused)
 
 
 @hookimpl
 def karnak_register_destinations() -> Sequence[Kind[Any, Any]]:
-    return [PEER, FOLDER]
+    return [PEER, FOLDER, GUARDED]
+
+
+@hookimpl
+def karnak_register_authenticators() -> Sequence[Kind[Any, Any]]:
+    return [TOKEN]
 
 
 @hookimpl

@@ -122,14 +122,14 @@ def test_all_problems_are_told_at_once(problems_of: Problems) -> None:
         "forward_nodes[0].destinations[1].prot: unknown key; known: ae_title, authorized_sop_classes, condition, "
         "description, enabled, headers, hostname, name, password, paused, port, retry_first, retry_for, "
         "retry_longest, timeout, tls, type",
-        "forward_nodes[0].destinations[2].type: 'dicm' is not a known type; known: folder, peer",
+        "forward_nodes[0].destinations[2].type: 'dicm' is not a known type; known: folder, guarded, peer",
         "forward_nodes[0].destinations[3].ae_title: is missing",
         "forward_nodes[0].destinations[3].name: is missing",
         "forward_nodes[0].destinations[1].name: 'a' stands twice; entry [0] has it, too",
         "forward_nodes[2].ae_title: 'B' stands twice; entry [1] has it, too",
         "plugins.mail.port: 0 is not 1 to 65535",
         "plugins.male: unknown key; known: disabled, mail",
-        "listen: unknown key; known: application_entities, forward_nodes, listener, plugins, storage",
+        "listen: unknown key; known: application_entities, authenticators, forward_nodes, listener, plugins, storage",
     ]
 
 

@@ -12,6 +12,7 @@ from pydantic.fields import FieldInfo
 
 from karnak_core.config.models import (
     ApplicationEntity,
+    Authenticator,
     Configuration,
     Destination,
     ForwardNode,
@@ -28,6 +29,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "listener": Listener,
     "storage": Storage,
     "application_entities": ApplicationEntity,
+    "authenticators": Authenticator,
     "forward_nodes": ForwardNode,
     "sources": Source,
     "destinations": Destination,
