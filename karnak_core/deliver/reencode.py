@@ -16,10 +16,13 @@ from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
 import numpy as np
-from pydicom import Dataset
+from pydicom import DataElement, Dataset
+from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomFileLike
 from pydicom.filereader import read_dataset
-from pydicom.filewriter import write_dataset
+from pydicom.filewriter import correct_ambiguous_vr, write_dataset
+from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -34,6 +37,10 @@ UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
 #: bytes of one number in the value (PS3.5 section 7.3)
 WORD_SIZES: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
+#: VRs whose values are the same bytes in every uncompressed transfer syntax
+TEXT_VRS: Final = frozenset(
+    ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
+)
 
 
 @contextmanager
@@ -68,14 +75,10 @@ def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], wo
     with _plain(outgoing, workspace) as (source, offset):
         source.seek(offset)
         header = _read_header(source, source_syntax == ImplicitVRLittleEndian, big)
-        if big:
-            _swap_words(header)
-        _write(header, target, implicit)
+        _write(header, target, big, implicit)
         _copy_pixel_data(source, header, target, source_syntax == ImplicitVRLittleEndian, big, implicit)
         rest = _read_header(source, source_syntax == ImplicitVRLittleEndian, big)
-        if big:
-            _swap_words(rest)
-        _write(rest, target, implicit)
+        _write(rest, target, big, implicit)
 
 
 @contextmanager
@@ -107,11 +110,13 @@ def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:
     return ds
 
 
-def _write(ds: Dataset, target: IO[bytes], implicit: bool) -> None:
+def _write(ds: Dataset, target: IO[bytes], big: bool, implicit: bool) -> None:
+    carried = correct_ambiguous_vr(_carried_over(ds, big), is_little_endian=True)
+    _say_encoded(carried, implicit)
     sink = DicomFileLike(target)
     sink.is_implicit_VR = implicit
     sink.is_little_endian = True
-    write_dataset(sink, ds)
+    write_dataset(sink, carried)
 
 
 def _copy_pixel_data(
@@ -136,6 +141,9 @@ def _copy_pixel_data(
     target.write(struct.pack("<HH", PIXEL_DATA >> 16, PIXEL_DATA & 0xFFFF))
     target.write(struct.pack("<I", length) if implicit else struct.pack("<2s2xI", vr.encode(), length))
     word = WORD_SIZES.get(vr, 1) if big else 1
+    if big and vr == "OW" and header.get("BitsAllocated") in (32, 64):
+        # a pixel cell is one number, not words of 16 bits each: so pydicom reads and writes it
+        word = header.BitsAllocated // 8
     left = length
     while left:
         block = source.read(min(BLOCK, left))
@@ -145,14 +153,49 @@ def _copy_pixel_data(
         target.write(_swapped(block, word))
 
 
-def _swap_words(ds: Dataset) -> None:
-    """Swap the bytes of values that pydicom keeps as they are, at every level."""
-    for element in ds:
-        if element.VR == "SQ":
+def _carried_over(ds: Dataset, big: bool) -> Dataset:
+    """Return the data set with what depends on the encoding decoded, and texts as the bytes that they are.
+
+    A text that is not in its data set's character set would not survive being decoded and encoded again.
+    """
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
+    for tag in list(ds.keys()):
+        raw = ds.get_item(tag)
+        text_vr = _text_vr(raw)
+        if text_vr is None:
+            element = ds[tag]
+            if element.VR == "SQ":
+                element.value = [_carried_over(item, big) for item in element.value]
+            elif big and element.VR in WORD_SIZES and isinstance(element.value, bytes):
+                # pydicom keeps these as they are
+                element.value = _swapped(element.value, WORD_SIZES[element.VR])
+            text_vr = element.VR if element.VR in TEXT_VRS and isinstance(raw, RawDataElement) else None
+            elements[tag] = element
+        if text_vr is not None and isinstance(raw, RawDataElement):
+            value = raw.value or b""
+            padding = b"\0" if text_vr == "UI" else b" "
+            elements[tag] = raw._replace(VR=text_vr, value=value + padding * (len(value) % 2))
+    return Dataset(elements)
+
+
+def _text_vr(element: DataElement | RawDataElement) -> str | None:
+    """Return the VR of a text that is not decoded yet; None: it is none, or one has to look closer."""
+    if not isinstance(element, RawDataElement):
+        return None
+    vr = element.VR
+    if vr is None and not element.tag.is_private and dictionary_has_tag(element.tag):
+        vr = dictionary_VR(element.tag)
+    return vr if vr in TEXT_VRS else None
+
+
+def _say_encoded(ds: Dataset, implicit: bool) -> None:
+    """Let pydicom write undecoded elements as they are, at every level."""
+    # what pydicom compares it with, so that it finds it unchanged
+    ds.set_original_encoding(implicit, True, ds._character_set)
+    for element in ds.elements():
+        if element.VR == "SQ" and isinstance(element, DataElement):
             for item in element.value:
-                _swap_words(item)
-        elif element.VR in WORD_SIZES and isinstance(element.value, bytes):
-            element.value = _swapped(element.value, WORD_SIZES[element.VR])
+                _say_encoded(item, implicit)
 
 
 def _swapped(data: bytes, word: int) -> bytes:

@@ -148,7 +148,6 @@ def test_each_commit_returns_only_when_its_row_is_visible(ledger: Any, committer
     assert all(recorded(ledger.database, received.header.sop_instance_uid) == 1 for received in batch)
 
 
-@pytest.mark.xfail(strict=True, reason="who has the turn returns though its own instance is not in the group")
 def test_more_that_wait_than_fit_in_a_group_are_all_recorded(
     ledger: Any, committer: Committer, eventually: Callable[[Callable[[], bool]], None]
 ) -> None:
