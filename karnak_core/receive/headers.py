@@ -54,6 +54,8 @@ ITEM_END: Final = 0xFFFEE00D
 SEQUENCE_END: Final = 0xFFFEE0DD
 #: VRs with a two-byte length in explicit encodings (PS3.5 section 7.1.2)
 SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
+#: those, and the ones with a four-byte length
+KNOWN_VRS: Final = SHORT_VRS | frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
 
 
 class UnreadableDataSet(ValueError):
@@ -77,7 +79,7 @@ def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         data = _inflate(data)
-    explicit = transfer_syntax_uid != ImplicitVRLittleEndian
+    explicit = _is_explicit(data, transfer_syntax_uid)
     order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
     try:
         # released at once: a view that an exception's traceback kept would keep a mapped file from being closed
@@ -86,6 +88,18 @@ def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
     except (struct.error, IndexError) as error:
         raise UnreadableDataSet("the data set ends inside an element") from error
     return _header(raw)
+
+
+def _is_explicit(data: Buffer, transfer_syntax_uid: str) -> bool:
+    """Say whether elements name their VR: as the first one does, whatever was agreed.
+
+    Modalities mix the two up, and receivers that look, as pydicom does, read what is there. A length that reads like a
+    VR would be one of more than 16 KB, which no element has that comes first.
+    """
+    first = bytes(data[4:6])
+    if transfer_syntax_uid == ImplicitVRLittleEndian:
+        return first in KNOWN_VRS
+    return transfer_syntax_uid == ExplicitVRBigEndian or len(first) < 2 or (first.isalpha() and first.isupper())
 
 
 def _header(raw: dict[str, bytes]) -> Header:

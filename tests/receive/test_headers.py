@@ -361,10 +361,6 @@ def sample_files() -> list[Path]:
     return found
 
 
-#: files in which the two differ, and why that is so
-DIFFER = {"SC_rgb_jpeg.dcm": "Implicit VR in a syntax that is explicit: refused; pydicom guesses"}
-
-
 def test_pydicoms_files_are_read_as_pydicom_reads_them() -> None:
     compared, differences = 0, {}
     for path in sample_files():
@@ -386,5 +382,11 @@ def test_pydicoms_files_are_read_as_pydicom_reads_them() -> None:
         if header is None or uids(header) != expected:
             differences[path.name] = (expected, header and uids(header))
     assert compared > 80
-    assert {name: found for name, found in differences.items() if name not in DIFFER} == {}
-    assert set(DIFFER) <= set(differences)
+    assert differences == {}
+
+
+@pytest.mark.parametrize(("written", "agreed"), [SYNTAXES[:2], SYNTAXES[1::-1]])
+def test_elements_with_and_without_vr_are_told_apart_whatever_was_agreed(written: str, agreed: str) -> None:
+    assert written != agreed
+    data = encode(make_data_set(), written)
+    assert uids(read_header(data, agreed)) == uids(read_header(data, written)) == (CT, "2.25.1", "2.25.2", "2.25.3")
