@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 #: unless BESIDE says more. A package that does not exist yet is simply not there.
 LAYERS: Sequence[Sequence[str]] = (
     ("errors", "model", "expressions", "logs"),
-    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10"),
+    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "tls"),
     ("plugins", "kinds", "config", "pseudonyms"),
     ("spool",),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool

@@ -22,6 +22,7 @@ from karnak_core.config.names import (
 )
 from karnak_core.config.parts import Model, Part, Sections
 from karnak_core.config.quantities import Duration, Size, format_duration
+from karnak_core.config.tls import ServerTLS
 
 DAY = 86400.0
 
@@ -33,6 +34,7 @@ class Listener(Model):
 
     host: Host = Field(default="0.0.0.0", description="address to listen at; 0.0.0.0: all IPv4 addresses")
     port: int = Field(default=11112, description="1–65535, or 0: any free port, told in the ready line")
+    tls: ServerTLS | None = Field(default=None, description="certificate and key, for TLS; none: plain TCP")
     max_associations: int = Field(default=200, ge=1, le=10000, description="associations open at once, of all peers")
     max_associations_per_peer: int = Field(
         default=50, ge=1, le=10000, description="associations open at once from one address"

@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from karnak_core.config.names import AETitle
 from karnak_core.config.quantities import Duration
+from karnak_core.config.tls import ClientTLS
 from karnak_core.model import OpenContext
 
 
@@ -28,6 +29,7 @@ class DicomDestination(BaseModel):
     calling_ae_title: AETitle | None = Field(
         None, description="our AE title towards the node; default: the forward node's"
     )
+    tls: ClientTLS | None = Field(None, description="how to use TLS; none: plain TCP")
     connections: int = Field(2, ge=1, le=50, description="associations kept open at once")
     connect_timeout: Duration = Field(10.0, gt=0, le=600, description="time until the TCP connection stands")
     association_timeout: Duration = Field(30.0, gt=0, le=600, description="time until the association is answered")

@@ -71,6 +71,7 @@ def test_what_is_not_written_has_its_default(read: Load) -> None:
     assert configuration.model_dump()["listener"] == {
         "host": "0.0.0.0",
         "port": 11112,
+        "tls": None,
         "max_associations": 200,
         "max_associations_per_peer": 50,
     }

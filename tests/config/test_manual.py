@@ -21,12 +21,15 @@ from karnak_core.config.models import (
     Source,
     Storage,
 )
+from karnak_core.config.tls import ClientTLS, ServerTLS
 from karnak_core.plugins import load
 
 MANUAL = Path(__file__).parents[2] / "docs" / "configuration.md"
 
 SECTIONS: dict[str, type[BaseModel]] = {
     "listener": Listener,
+    "listener.tls": ServerTLS,
+    "tls": ClientTLS,
     "storage": Storage,
     "application_entities": ApplicationEntity,
     "authenticators": Authenticator,
