@@ -95,7 +95,7 @@ def test_processes_that_open_a_new_database_at_once_all_succeed(
     for _, stdout in pipes:
         assert stdout
         assert stdout.readline() == "ready\n"
-    for attempt in range(8 if database.is_sqlite else 3):
+    for attempt in range(6 if database.is_sqlite else 2):
         if database.is_sqlite:
             url = ""
             folder = tmp_path / str(attempt)

@@ -6,12 +6,13 @@ import os
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
-from karnak_core.database import Database
+from karnak_core.database import Database, open_database
 from karnak_core.database.tables import content, delivery, instance, metadata
 from karnak_core.model import Delivery, Header, Outcome, State, now_ms
 from karnak_core.spool import leases
@@ -113,6 +114,33 @@ class Ledger:
         self.folder.remove([relative for relative, _ in list(self.folder.files())])
 
 
+@pytest.fixture(scope="session")
+def shared_postgresql_url(postgresql: str) -> str:
+    """One database for all tests of the spool, emptied before each: to make one takes longer than most tests."""
+    engine = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE spool")
+    engine.dispose()
+    return postgresql.replace("/postgres?", "/spool?")
+
+
+@pytest.fixture
+def emptied_postgresql_url(shared_postgresql_url: str, tmp_path: Path) -> str:
+    """The URL of a migrated database without a row."""
+    with closing(open_database(shared_postgresql_url, tmp_path)) as opened, opened.write() as connection:
+        names = ", ".join(table.name for table in metadata.sorted_tables)
+        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
+    return shared_postgresql_url
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
+    """An empty, migrated database of each kind."""
+    url = request.getfixturevalue("emptied_postgresql_url") if request.param == "postgresql" else None
+    with closing(open_database(url, tmp_path)) as opened:
+        yield opened
+
+
 @pytest.fixture
 def ledger(database: Database, spool_folder: SpoolFolder) -> Iterator[Ledger]:
     made = Ledger(database, spool_folder)
@@ -121,15 +149,12 @@ def ledger(database: Database, spool_folder: SpoolFolder) -> Iterator[Ledger]:
 
 
 @pytest.fixture
-def postgresql_ledger(postgresql_url: str, tmp_path: Path, spool_folder: SpoolFolder) -> Iterator[Ledger]:
+def postgresql_ledger(emptied_postgresql_url: str, tmp_path: Path, spool_folder: SpoolFolder) -> Iterator[Ledger]:
     """For what only happens where several transactions write at the same time."""
-    from karnak_core.database import open_database
-
-    database = open_database(postgresql_url, tmp_path)
-    made = Ledger(database, spool_folder)
-    yield made
-    made.writer.close()
-    database.close()
+    with closing(open_database(emptied_postgresql_url, tmp_path)) as opened:
+        made = Ledger(opened, spool_folder)
+        yield made
+        made.writer.close()
 
 
 @pytest.fixture

@@ -208,7 +208,7 @@ def test_those_who_have_work_are_woken_and_nobody_for_what_is_excluded(
 def test_what_was_committed_survives_a_killed_process(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path
 ) -> None:
-    url = "" if database.is_sqlite else request.getfixturevalue("postgresql_url")
+    url = "" if database.is_sqlite else request.getfixturevalue("emptied_postgresql_url")
     process = subprocess.Popen(
         [sys.executable, "-c", COMMITTING, url, str(tmp_path)], stdout=subprocess.PIPE, bufsize=0
     )

@@ -109,7 +109,7 @@ def test_publishing_nothing_ends_no_subscription(publisher: Wakeups) -> None:
 def test_a_subscriber_in_another_process_hears_and_a_killed_one_disturbs_nobody(
     request: pytest.FixtureRequest, database: Database, tmp_path: Path, publisher: Wakeups
 ) -> None:
-    url = "" if database.is_sqlite else request.getfixturevalue("postgresql_url")
+    url = "" if database.is_sqlite else request.getfixturevalue("emptied_postgresql_url")
     process = subprocess.Popen(
         [sys.executable, "-c", SUBSCRIBER, url, str(tmp_path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
