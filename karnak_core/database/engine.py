@@ -117,20 +117,24 @@ class Database:
 
     def give_back(self, most: int) -> int:
         """Make the embedded database's file smaller by up to ``most`` bytes that hold nothing; return by how much."""
-        given = 0
-        while given < most and (unused := self.unused_bytes()) > 0:
-            step = min(unused, most - given, GIVE_BACK_BYTES)
-            with self.write(durable=False) as connection:
-                pages = max(1, step // self._page_bytes(connection))
-                connection.exec_driver_sql(f"PRAGMA incremental_vacuum({pages})").all()
-            if self.unused_bytes() >= unused:
-                break  # made without the means to
-            given += step
-        if given:
+        unused = before = self.unused_bytes()
+        while unused > 0 and before - unused < most:
+            with self._turn():
+                connection = self._writing_connection("NORMAL")
+                pages = min(unused, most - before + unused, GIVE_BACK_BYTES) // self._page_bytes(connection)
+                connection.rollback()
+                driver: Any = connection.connection.dbapi_connection
+                # not execute(): every page is a step, with a row without columns
+                driver.executescript(f"PRAGMA incremental_vacuum({max(1, pages)})")
+            left = self.unused_bytes()
+            if left >= unused:
+                break  # the file was made without the means to
+            unused = left
+        if unused < before:
             with self.engine.connect() as connection:
                 # the file is cut once the log has reached it
                 connection.exec_driver_sql("PRAGMA wal_checkpoint(PASSIVE)").all()
-        return given
+        return max(0, before - unused)
 
     @staticmethod
     def _page_bytes(connection: sa.Connection) -> int:

@@ -23,7 +23,7 @@ import sqlalchemy as sa
 from pydicom import Dataset, dcmwrite
 from pydicom.uid import ExplicitVRLittleEndian
 
-from karnak_core.database.tables import delivery, instance, process, tally
+from karnak_core.database.tables import content, delivery, instance, process, tally
 from karnak_core.dimse import (
     AcceptedAssociation,
     Association,
@@ -58,7 +58,7 @@ def _template(pixels: int) -> bytes:
     ds.PatientID = "CHAOS"
     ds.StudyInstanceUID = f"{_ROOT}1"
     ds.SeriesInstanceUID = f"{_ROOT}2"
-    ds.Rows, ds.Columns = 1, pixels
+    ds.Rows, ds.Columns = pixels // 100, 100
     ds.BitsAllocated = ds.BitsStored = 8
     ds.HighBit, ds.PixelRepresentation, ds.SamplesPerPixel = 7, 0, 1
     ds.PhotometricInterpretation = "MONOCHROME2"
@@ -78,7 +78,8 @@ class Instances:
         return self._template.replace(uid(0).encode(), uid(number).encode())
 
 
-SMALL = Instances()
+#: kept in the ledger, and in a file of its own
+SMALL, LARGE = Instances(), Instances(80_000)
 
 
 def eventually(condition: Callable[[], object], seconds: float, what: str | Callable[[], object]) -> None:
@@ -285,12 +286,13 @@ class Gateway:
         assert lost == 0, "leases of processes that nobody knows"
 
     def assert_spool_matches(self) -> None:
-        """Every file is named by the ledger, and every file that the ledger names is there."""
+        """The files are those that the ledger names, and the contents those of instances that have one."""
         with self.ledger() as connection:
-            named = set(
-                connection.execute(sa.select(instance.c.path).where(instance.c.path.is_not(None))).scalars().all()
-            )
+            named = set(connection.execute(sa.select(instance.c.path).where(instance.c.path != "")).scalars())
+            held = set(connection.execute(sa.select(instance.c.id).where(instance.c.path == "")).scalars())
+            contents = set(connection.execute(sa.select(content.c.instance_id)).scalars())
         assert self.spool_files() == named
+        assert contents == held
 
     def spool_files(self) -> set[str]:
         """The instance files, relative to the spool."""
@@ -345,9 +347,7 @@ def associate(port: int, *, called: str = "FORWARD", calling: str = "SENDER", **
     )
 
 
-def send(
-    port: int, numbers: Iterable[int], *, called: str = "FORWARD", instances: Instances = SMALL
-) -> dict[int, int]:
+def send(port: int, numbers: Iterable[int], *, called: str = "FORWARD", instances: Instances = SMALL) -> dict[int, int]:
     """Send over one association, one after another; return the status of each, and raise when it breaks."""
     answers = {}
     with associate(port, called=called) as association:
@@ -373,6 +373,7 @@ class Sender:
     #: statuses other than success
     refused: Counter[int] = field(default_factory=Counter)
     broken: Counter[str] = field(default_factory=Counter)
+    joined: bool = False
 
     def start(self) -> Self:
         """Send in a thread."""
@@ -384,7 +385,8 @@ class Sender:
     def join(self, seconds: float) -> None:
         """Wait for the end."""
         self._thread.join(seconds)
-        if self._thread.is_alive():
+        self.joined = not self._thread.is_alive()
+        if not self.joined:
             self._ended.set()
             raise AssertionError(
                 f"not sent within {seconds:g} s: {len(self.acknowledged)} of {len(self.numbers)} acknowledged, "
@@ -416,9 +418,9 @@ class Sender:
                 break
             if len(under_way) >= association.window:
                 self._take(association, under_way)
-            under_way[
-                association.start_c_store(SECONDARY_CAPTURE, uid(number), context, [self.instances[number]])
-            ] = number
+            under_way[association.start_c_store(SECONDARY_CAPTURE, uid(number), context, [self.instances[number]])] = (
+                number
+            )
         while under_way:
             self._take(association, under_way)
 
