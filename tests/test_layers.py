@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS: Sequence[Sequence[str]] = (
     ("errors", "model", "expressions", "logs"),
     ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "tls"),
-    ("plugins", "kinds", "config", "pseudonyms"),
+    ("plugins", "kinds", "config", "http_headers", "pseudonyms"),
     ("spool",),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
     ("gateway",),
@@ -30,6 +30,7 @@ LAYERS: Sequence[Sequence[str]] = (
 BESIDE = {
     "plugins": {"kinds"},
     "config": {"plugins", "kinds"},
+    "http_headers": {"config"},
     "pseudonyms": {"config", "kinds"},
     "cli": {"commands"},
     "commands": {"testing"},
