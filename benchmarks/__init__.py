@@ -1,0 +1,1 @@
+"""How fast the gateway is beside DCMTK, Orthanc and a plain pynetdicom receiver; ``python -m benchmarks --help``."""
