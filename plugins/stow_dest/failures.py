@@ -1,0 +1,110 @@
+"""What goes wrong between us and a server, in words: exceptions of sockets, TLS and HTTP in, delivery errors out."""
+
+from __future__ import annotations
+
+import http.client
+import ssl
+from typing import Final
+
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
+
+#: the peer has gone: an end of file, or a reset
+GONE: Final = (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError, ssl.SSLZeroReturnError)
+
+#: OpenSSL's word for an alert of the server, or for what it saw instead of TLS -> ours
+_TLS_WORDS: Final = {
+    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate; set certificate and key",
+    "SSLV3_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate; set certificate and key",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept our client certificate, or wants one",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired, it says",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "our client certificate is revoked, it says",
+    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept our client certificate",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it does not accept client certificates of the kind of ours",
+    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the authority that issued our client certificate",
+    "TLSV1_ALERT_ACCESS_DENIED": "it does not accept our client certificate",
+    "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS 1.2 or newer",
+    "UNSUPPORTED_PROTOCOL": "it speaks no TLS 1.2 or newer",
+    "TLSV1_UNRECOGNIZED_NAME": "it does not know the host name of url",
+    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no way to agree on TLS with us, or wants a client certificate",
+}
+_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "PACKET_LENGTH")
+
+
+class Cut(Unreachable):
+    """The connection broke, or nothing moved on it, while it was used: what was sent may have arrived.
+
+    ``stale``: it had been used before and was closed before it said anything, as servers do with idle ones.
+    """
+
+    def __init__(self, reason: str, *, stale: bool = False) -> None:
+        super().__init__(reason)
+        self.stale = stale
+
+
+class ClosedUnanswered(Cut):
+    """The server took a new connection and closed it without a word."""
+
+
+def while_connecting(error: Exception, peer: str, seconds: float) -> DeliveryError:
+    """Return what it means that there is no connection, TLS included."""
+    match error:
+        case NameResolutionError():
+            return Unreachable(f"{peer}: the host name is not known")
+        case ConnectTimeoutError() if not isinstance(error, NewConnectionError):
+            return Unreachable(f"{peer}: no connection within {seconds:g} s")
+        case NewConnectionError():
+            cause = error.__cause__
+            words = cause.strerror if isinstance(cause, OSError) and cause.strerror else "it failed"
+            return Unreachable(f"{peer}: no connection: {words}")
+        case TimeoutError():
+            return Unreachable(
+                f"{peer}: no TLS handshake within {seconds:g} s; does the port speak plain HTTP, url begins with http:"
+            )
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ConnectionError():
+            return Unreachable(f"{peer}: closed the connection during the TLS handshake")
+        case ssl.SSLError():
+            return tls_trouble(error, peer)
+        case OSError() if "Tunnel connection failed" in str(error):
+            return Misconfigured(f"{peer}: the proxy does not let us through")
+        case OSError():
+            return Unreachable(f"{peer}: no connection: {error.strerror or type(error).__name__}")
+    return Unreachable(f"{peer}: no connection: {type(error).__name__}")
+
+
+def tls_trouble(error: ssl.SSLError, peer: str) -> Misconfigured:
+    """Return what it means that TLS does not come about."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        words = error.verify_message or "it cannot be verified"
+        return Misconfigured(f"{peer}: TLS: its certificate is not accepted: {words.rstrip('.')}")
+    reason = error.reason or ""
+    if any(word in reason for word in _NO_TLS):
+        return Misconfigured(f"{peer}: TLS: the port speaks no TLS, plain HTTP most likely: url then begins with http:")
+    words = _TLS_WORDS.get(reason) or reason.replace("_", " ").lower() or "it fails"
+    return Misconfigured(f"{peer}: TLS: {words}")
+
+
+def speaks_tls(peer: str) -> Misconfigured:
+    """Return what to do about a TLS server that was spoken to in plain HTTP."""
+    return Misconfigured(f"{peer}: the port speaks TLS: url has to begin with https:")
+
+
+def while_waiting(error: Exception, peer: str, seconds: float, *, used: bool) -> DeliveryError:
+    """Return what it means that there is no answer; ``used``: the connection had brought answers before."""
+    match error:
+        case TimeoutError():
+            return Cut(f"{peer}: no answer within {seconds:g} s after the request was sent")
+        case http.client.RemoteDisconnected() | ConnectionError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            reason = f"{peer}: closed the connection without an answer"
+            return Cut(reason, stale=True) if used else ClosedUnanswered(reason)
+        case ssl.SSLError():
+            return tls_trouble(error, peer)
+        case http.client.BadStatusLine():
+            # a TLS alert or handshake record (RFC 8446 section 5.1)
+            if str(error.args[0])[:2] in ("\x15\x03", "\x16\x03"):
+                return speaks_tls(peer)
+            return Misconfigured(f"{peer}: what answers there does not speak HTTP")
+        case http.client.HTTPException():
+            return Cut(f"{peer}: its answer is no HTTP that can be read ({type(error).__name__})")
+    return Cut(f"{peer}: the connection broke: {getattr(error, 'strerror', None) or type(error).__name__}")
