@@ -217,7 +217,8 @@ def migrate(database: Database) -> None:
     config = Config()
     config.set_main_option("script_location", "karnak_core.database:migrations")
     if database.is_sqlite:
-        with database.engine.connect() as connection:
+        # in turn: who finds another one turning the new file's journal into a log is not made to wait, but fails
+        with database._turn(), database.engine.connect() as connection:
             if _refuse_newer(_revision(connection)) == HEAD:
                 return
     with database.write() as connection:
