@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from karnak_core.deliver.pipeline import Pipeline
@@ -59,6 +60,9 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
         except DeliveryError as error:
             yield next(iter(unanswered.values()), batch[-1]), error
         except Exception as error:
+            # in whatever state it is: the next batch shall not find it there
+            with suppress(Exception):
+                destination.close()
             outgoing = next(iter(unanswered.values()), batch[-1])
             yield outgoing, _bug(error, "sending", outgoing.path)
         return

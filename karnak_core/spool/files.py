@@ -97,7 +97,9 @@ class SpoolFolder:
 
     def dead_writers(self) -> set[str]:
         """Return the names of writers whose process is gone."""
-        dead = set()
+        # a writer has its lock file before its first folder: one without it is older than what the disk remembers
+        writers = {folder.name.partition("-")[0] for folder in self._folders()}
+        dead = {writer for writer in writers if not (self.directory / f"{writer}.alive").exists()}
         for lock in self.directory.glob("*.alive"):
             try:
                 with open(lock, "rb") as file:

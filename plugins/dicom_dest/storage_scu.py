@@ -13,7 +13,7 @@ from karnak_core.dimse import (
     ProposedContext,
     Timeouts,
 )
-from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Unreachable
+from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.model import OpenContext, Outgoing, Sent
 from karnak_core.outcomes import c_store_answer
 from karnak_plugins.dicom_dest.config import DicomDestination
@@ -139,6 +139,13 @@ class StorageSCU:
                     raise
                 except DeliveryError as error:
                     yield outgoing, error
+                except (OSError, EOFError) as error:
+                    broken = not association.is_alive()
+                    yield outgoing, _unreadable(error)
+                    if broken:
+                        # a part of it was sent: what was under way before it, and what follows, goes again
+                        self._drop()
+                        return
             while waiting:
                 yield self._answer(association, waiting)
         except DimseError as error:
@@ -185,6 +192,15 @@ class StorageSCU:
         association, self._association = self._association, None
         if association is not None:
             association.abort()
+
+
+def _unreadable(error: OSError | EOFError) -> DeliveryError:
+    """Return what it means that an instance cannot be read on its way out."""
+    if isinstance(error, EOFError):
+        return Permanent("the spool file is shorter than what was received")
+    if isinstance(error, FileNotFoundError):
+        return Permanent("the spool file is missing")
+    return Retryable(f"the spool file cannot be read: {error.strerror}")
 
 
 def _as_delivery_error(error: DimseError) -> DeliveryError:

@@ -78,8 +78,8 @@ class Instances:
         return self._template.replace(uid(0).encode(), uid(number).encode())
 
 
-#: kept in the ledger, and in a file of its own
-SMALL, LARGE = Instances(), Instances(80_000)
+#: kept in the ledger; in a file of its own; in a file, and written to it while it is received
+SMALL, LARGE, HUGE = Instances(), Instances(80_000), Instances(1_500_000)
 
 
 def eventually(condition: Callable[[], object], seconds: float, what: str | Callable[[], object]) -> None:

@@ -9,13 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from harness import LARGE, Gateway, Instances, Peer, Sender, eventually, send, uid
+from harness import HUGE, LARGE, SMALL, Gateway, Instances, Peer, Sender, eventually, send, uid
 
 MakeGateway = Callable[..., Gateway]
 MakePeer = Callable[..., Peer]
 
 MIB = 1 << 20
-TINY, HUGE = Instances(2_000), Instances(1_500_000)
 
 
 def dicom(peer: Peer) -> dict[str, object]:
@@ -75,7 +74,7 @@ def refuses_and_goes_on(gateway: Gateway, peer: Peer, disk: Path, instances: Ins
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("instances", "count", "reserve"),
-    [(TINY, 4000, 8 * MIB), (TINY, 4000, 0), (LARGE, 200, 0), (HUGE, 15, 8 * MIB)],
+    [(SMALL, 4000, 8 * MIB), (SMALL, 4000, 0), (LARGE, 200, 0), (HUGE, 15, 8 * MIB)],
     ids=["tiny", "tiny-without-reserve", "large-without-reserve", "huge"],
 )
 def test_a_full_disk_refuses_for_now_and_goes_on_by_itself_when_there_is_room(
@@ -100,7 +99,7 @@ def test_a_disk_that_others_fill_up_loses_nothing_and_leaves_nothing_behind(
     gateway = make_gateway(dicom(peer), data=small_disk / "data").start()
     senders = [
         Sender(gateway.port, range(index * 1000, index * 1000 + 300), instances=instances).start()
-        for index, instances in enumerate((TINY, LARGE, HUGE))
+        for index, instances in enumerate((SMALL, LARGE, HUGE))
     ]
     eventually(lambda: all(sender.acknowledged for sender in senders), 30, "all sizes are taken")
     # there is really nothing left now: neither for files nor for the ledger
@@ -123,7 +122,7 @@ def test_a_gateway_on_a_full_disk_starts_or_says_why_not_and_has_lost_nothing_wh
 ) -> None:
     peer = make_peer(up=False)
     gateway = make_gateway(dicom(peer), data=small_disk / "data").start()
-    sent = send(gateway.port, range(50), instances=LARGE) | send(gateway.port, range(50, 100), instances=TINY)
+    sent = send(gateway.port, range(50), instances=LARGE) | send(gateway.port, range(50, 100), instances=SMALL)
     assert set(sent.values()) == {0}
     gateway.kill()
     eaten = eat_up(small_disk)
