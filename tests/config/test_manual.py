@@ -82,7 +82,8 @@ def test_the_manual_has_every_key_of_a_section_with_its_default(section: str) ->
 
 
 def test_the_manual_has_every_key_of_the_built_in_types_with_its_default() -> None:
-    for name, kind in load().destinations.items():
+    plugins = load()
+    for name, kind in [*plugins.destinations.items(), *plugins.authenticators.items()]:
         assert manual()[f"type: {name}"] == model_says(kind.config), name
 
 
