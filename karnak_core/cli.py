@@ -6,6 +6,8 @@ import click
 
 from karnak_core import __version__
 from karnak_core.commands import config as config_commands
+from karnak_core.commands.auth_header import auth_header
+from karnak_core.commands.common import FAILED, WRONG, fail
 from karnak_core.commands.deliveries import deliveries
 from karnak_core.commands.demo import demo
 from karnak_core.commands.plugins import plugins
@@ -13,7 +15,7 @@ from karnak_core.commands.probe import probe
 from karnak_core.commands.process import process
 from karnak_core.commands.serve import serve
 from karnak_core.commands.status import status
-from karnak_core.errors import PluginError
+from karnak_core.errors import ConfigurationError, KarnakError, PluginError
 from karnak_core.plugins import installed, load
 
 
@@ -35,6 +37,7 @@ for command in (
     status,
     deliveries,
     probe,
+    auth_header,
     demo,
     process,
 ):
@@ -50,4 +53,9 @@ def main() -> None:
             # whether the gateway may go on without it is decided where the configuration is read
             what = str(error) if isinstance(error, PluginError) else f"{type(error).__name__}: {error}"
             click.echo(f"the commands of plugin {entry.name!r} are missing: {what}", err=True)
-    cli(prog_name="karnak")
+    try:
+        cli(prog_name="karnak")
+    except (ConfigurationError, PluginError) as error:
+        fail(error, WRONG)
+    except KarnakError as error:
+        fail(error, FAILED)

@@ -152,7 +152,7 @@ class Gateway:
     def _died(self, owner: str) -> None:
         try:
             with self._database.write() as connection:
-                released = leases.release(connection, [owner])
+                released = leases.release(connection, [owner], crashed=not self._stop.is_set())
         except Exception:
             logger.exception("cannot give back the leases of a process that died; they expire by themselves")
             return

@@ -45,6 +45,11 @@ def deliver(
         if not isinstance(answer, DeliveryError):
             answer = _bug(TypeError(f"{type(answer).__name__} is no answer"), "sending", outgoing.path)
         yield delivery, decide(answer, delivery, rule), answer
+    if waiting and len(waiting) == len(ready):
+        # else it would be asked again at once, for ever
+        delivery, outgoing = ready[0]
+        silence = _bug(TypeError("no answer for any instance"), "sending", outgoing.path)
+        yield delivery, decide(silence, delivery, rule), silence
 
 
 def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple[Outgoing, Sent | DeliveryError]]:

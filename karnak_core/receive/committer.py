@@ -9,6 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Sequence
 
+from sqlalchemy.exc import DataError, IntegrityError
+
 from karnak_core.database import Database
 from karnak_core.spool import wakeups
 from karnak_core.spool.files import SpoolWriter
@@ -64,17 +66,27 @@ class Committer:
         with self._queue_lock:
             count = _fitting(self._queue)
             group, self._queue = self._queue[:count], self._queue[count:]
+        self._commit_together(group)
+        for waiting in group:
+            waiting.done = True
+        self._wake.publish(_topics([waiting.received for waiting in group if waiting.error is None]))
+
+    def _commit_together(self, group: Sequence[_Waiting]) -> None:
         batch = [waiting.received for waiting in group]
         try:
             self._writer.sync_folders(received.path for received in batch if received.path)
             with self._database.write() as connection:
                 record(connection, batch)
+        except (DataError, IntegrityError, UnicodeError) as error:
+            # something in one of them cannot be stored, and nothing was: the others are not to suffer
+            if len(group) == 1:
+                group[0].error = error
+                return
+            for waiting in group:
+                self._commit_together([waiting])
         except Exception as error:
             for waiting in group:
                 waiting.error = error
-        for waiting in group:
-            waiting.done = True
-        self._wake.publish(_topics(batch))
 
 
 def _fitting(queue: Sequence[_Waiting]) -> int:

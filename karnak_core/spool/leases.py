@@ -83,8 +83,15 @@ def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[st
     return [row.path for row in rows if row.path]
 
 
-def release(connection: sa.Connection, owners: Sequence[str]) -> int:
-    """Make what these owners had leased pending again, at once; return how many deliveries."""
+def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool = False) -> int:
+    """Make what these owners had leased pending again; return how many deliveries.
+
+    Parameters
+    ----------
+    crashed
+        The owners died by themselves, maybe of one of these deliveries: that counts as an attempt of each, and from
+        the third on they wait longer and longer, so that the one that kills does not keep the others from going out.
+    """
     if not owners:
         return 0
     # in the order in which settlements lock them, so that the two never wait for one another
@@ -92,10 +99,18 @@ def release(connection: sa.Connection, owners: Sequence[str]) -> int:
         sa.select(delivery.c.id).where(delivery.c.lease_owner.in_(owners)).order_by(delivery.c.id).with_for_update()
     ).all()
     released = connection.execute(
-        sa.update(delivery).where(delivery.c.lease_owner.in_(owners)).values(state=State.PENDING, lease_owner=None)
+        sa.update(delivery)
+        .where(delivery.c.lease_owner.in_(owners))
+        .values(state=State.PENDING, lease_owner=None, **(_counted() if crashed else {}))
     )
     connection.execute(sa.delete(process).where(process.c.owner.in_(owners)))
     return released.rowcount
+
+
+def _counted() -> dict[str, Any]:
+    beyond = delivery.c.attempts - 2
+    seconds = sa.case((beyond <= 0, 0), (beyond >= 30, 900), else_=beyond * beyond)
+    return {"attempts": delivery.c.attempts + 1, "not_before": now_ms() + 1000 * seconds}
 
 
 def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, str]]) -> int:

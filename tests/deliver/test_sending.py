@@ -231,7 +231,13 @@ def test_batch_answers_come_in_any_order(spooled: Path) -> None:
 def test_what_a_batch_does_not_answer_was_not_tried(spooled: Path) -> None:
     destination = InBatches(lambda batch: iter([(batch[1], Sent())]))
     assert states(run(destination, batch_of(3, spooled))) == {2: State.SENT}
-    assert run(InBatches(lambda _: iter(())), batch_of(3, spooled)) == {}
+
+
+def test_a_batch_without_any_answer_is_a_bug_and_waits_before_it_is_asked_again(spooled: Path) -> None:
+    found = run(InBatches(lambda _: iter(())), batch_of(3, spooled))
+    assert states(found) == {1: State.PENDING}
+    assert found[1][0].counts
+    assert found[1][0].not_before > 0
 
 
 def test_an_answer_twice_or_for_a_stranger_changes_nothing(spooled: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -320,6 +320,22 @@ def test_deliveries_of_a_removed_destination_fail_and_are_kept(ledger: Any) -> N
     assert len(list(ledger.folder.files())) == 1
 
 
+def test_a_delivery_that_kills_its_process_waits_longer_each_time(ledger: Any) -> None:
+    ledger.record(ledger.received("a"))
+    waits = []
+    for attempt in range(6):
+        owner = f"owner-{attempt}"
+        with ledger.database.write() as connection:
+            connection.execute(sa.update(delivery).values(not_before=1))
+            assert len(leases.claim(connection, ledger.folder, NODE, "a", owner, 10)) == 1
+            before = now_ms()
+            assert leases.release(connection, [owner], crashed=True) == 1
+            row = connection.execute(sa.select(delivery.c.attempts, delivery.c.not_before, delivery.c.state)).one()
+        assert (row.attempts, row.state) == (attempt + 1, State.PENDING)
+        waits.append(round((row.not_before - before) / 1000))
+    assert waits == [0, 0, 0, 1, 4, 9]
+
+
 def test_releasing_nobody_changes_nothing(ledger: Any) -> None:
     ledger.receive("a")
     ledger.claim("a", "p")
