@@ -28,6 +28,7 @@ LAYERS: Sequence[Sequence[str]] = (
 
 #: Neighbours on one line that may import one another: who -> whom.
 BESIDE = {
+    "dimse": {"tls"},
     "plugins": {"kinds"},
     "config": {"plugins", "kinds"},
     "http_headers": {"config"},

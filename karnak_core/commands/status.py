@@ -139,7 +139,13 @@ def _show(found: dict[str, Any]) -> None:
             )
     for row in found["refused_associations"]:
         out.print(
-            f"refused {row['count']}x, last {row['last_at']}: {row['calling_ae_title']} at {row['peer_host']} to "
-            f"{row['called_ae_title']}: {row['reason']}",
+            f"refused {row['count']}x, last {row['last_at']}: {_who(row)}: {row['reason']}",
             markup=False,
         )
+
+
+def _who(row: dict[str, Any]) -> str:
+    if not row["called_ae_title"]:
+        # it came no further than to connect
+        return f"a peer at {row['peer_host']}"
+    return f"{row['calling_ae_title']} at {row['peer_host']} to {row['called_ae_title']}"

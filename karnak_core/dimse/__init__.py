@@ -19,6 +19,7 @@ from karnak_core.dimse.errors import (
     TlsFailed,
 )
 from karnak_core.dimse.negotiation import ProposedContext
+from karnak_core.dimse.opening import connect_tcp
 from karnak_core.dimse.receiver import AssociationRequest, Incoming, Receiver, StoreAnswer, StoreRequest
 from karnak_core.dimse.rejections import Rejection
 from karnak_core.dimse.requestor import Association, StoreResponse
@@ -46,6 +47,7 @@ __all__ = [
     "StoreResponse",
     "Timeouts",
     "TlsFailed",
+    "connect_tcp",
     "describe",
     "rejections",
     "serve_association",

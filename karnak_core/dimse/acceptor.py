@@ -13,7 +13,15 @@ from typing import Final, Protocol
 
 from karnak_core.dimse import command, pdu, rejections
 from karnak_core.dimse.connection import Connection
-from karnak_core.dimse.errors import AssociationAborted, AssociationReleased, ConnectionLost, DimseError, ProtocolError
+from karnak_core.dimse.errors import (
+    AssociationAborted,
+    AssociationReleased,
+    ConnectionLost,
+    DimseError,
+    PeerSpeaksTls,
+    ProtocolError,
+    TlsFailed,
+)
 from karnak_core.dimse.negotiation import (
     ABSTRACT_SYNTAX_NOT_SUPPORTED,
     ACCEPTED,
@@ -31,6 +39,7 @@ from karnak_core.dimse.rejections import Rejection
 from karnak_core.dimse.requests import RequestAnswerer
 from karnak_core.dimse.syntaxes import IMPLICIT_VR_LITTLE_ENDIAN, VERIFICATION, choose_transfer_syntax, is_storage
 from karnak_core.dimse.timeouts import Timeouts
+from karnak_core.tls import HandshakeCut, TlsFileError, describe_session, in_words, is_cut
 
 logger = logging.getLogger(__name__)
 
@@ -63,6 +72,9 @@ class AcceptedAssociation:
     wrap
         Makes the TLS socket of it, in the thread of `run`. With ``do_handshake_on_connect=False`` it returns
         at once and `stop` can end the handshake, which `run` then does, within ARTIM.
+    refused
+        Told in words, in the thread of `run`, why there is no association with a peer that was to have TLS and
+        does not, or the reverse. Without it that is logged.
     """
 
     def __init__(
@@ -74,6 +86,7 @@ class AcceptedAssociation:
         timeouts: Timeouts | None = None,
         wrap: Callable[[socket.socket], socket.socket] | None = None,
         stop: StopSignal | None = None,
+        refused: Callable[[str], None] | None = None,
     ) -> None:
         self._socket = sock
         self._host = str(peer_address[0]) if peer_address else ""
@@ -82,6 +95,7 @@ class AcceptedAssociation:
         self._timeouts = timeouts or Timeouts()
         self._wrap = wrap
         self._stop_signal = stop
+        self._refused = refused or (lambda reason: logger.info("no association: %s: %s", self._host, reason))
         # guards what stop() and abort() need to know of the thread that runs
         self._lock = threading.Lock()
         self._stopping = False
@@ -119,6 +133,10 @@ class AcceptedAssociation:
         """Serve the association until it ends."""
         try:
             self._serve()
+        except TlsFailed as error:
+            self._refused(str(error))
+        except PeerSpeaksTls:
+            self._refused("the peer speaks TLS; this port is plain")
         except DimseError as error:
             # before the association was there: port scanners, health checks, broken peers
             logger.info("no association: %s", error)
@@ -131,9 +149,9 @@ class AcceptedAssociation:
 
     def _serve(self) -> None:
         timeouts = self._timeouts
-        if self._wrap is not None and not self._handshake(self._wrap):
-            return
         peer = f"{self._host}:{self._port}"
+        if self._wrap is not None and not self._handshake(self._wrap, peer):
+            return
         connection = Connection(self._socket, peer, receive_timeout=timeouts.shortest, send_timeout=timeouts.send)
         try:
             kind, associate = read_associate_pdu(connection, timeouts.artim)
@@ -173,7 +191,9 @@ class AcceptedAssociation:
         if linger:
             self._await_close(connection, min(LINGER_SECONDS, timeouts.artim))
 
-    def _handshake(self, wrap: Callable[[socket.socket], socket.socket]) -> bool:
+    def _handshake(self, wrap: Callable[[socket.socket], socket.socket], peer: str) -> bool:
+        """Do the TLS handshake; return whether there is something to go on with."""
+        deadline = monotonic() + self._timeouts.artim
         self._socket.settimeout(self._timeouts.artim)
         try:
             wrapped = wrap(self._socket)
@@ -182,11 +202,24 @@ class AcceptedAssociation:
                 if self._stopping:
                     return False
             if isinstance(wrapped, ssl.SSLSocket):
+                wrapped.settimeout(max(0.001, deadline - monotonic()))
                 wrapped.do_handshake()
         except (OSError, ValueError) as error:
-            logger.info("no association: TLS handshake with %s failed: %s", self._host, type(error).__name__)
-            return False
+            if self._stopping:
+                return False
+            if isinstance(error, HandshakeCut) or is_cut(error):
+                # health checks and port scanners, too
+                raise ConnectionLost(f"TLS handshake with {peer}: {in_words(error)}") from error
+            self._let_it_read(min(LINGER_SECONDS, self._timeouts.artim))
+            words = f"TLS cannot be used here: {error}" if isinstance(error, TlsFileError) else in_words(error)
+            raise TlsFailed(words) from error
         return True
+
+    def _let_it_read(self, seconds: float) -> None:
+        """Let the peer read our alert and close: closing on unread input would reset the connection."""
+        with contextlib.suppress(OSError):
+            connection = Connection(self._socket, self._host, receive_timeout=seconds, send_timeout=seconds)
+            self._await_close(connection, seconds)
 
     def _admit(self, proposal: Proposal, request: AssociationRequest) -> Rejection | None:
         if not proposal.protocol_version & 1:
@@ -204,7 +237,8 @@ class AcceptedAssociation:
 
     def _serve_admitted(self, connection: Connection, proposal: Proposal, request: AssociationRequest) -> bool:
         """Serve until the end; return whether the peer is now to close the connection."""
-        logger.info("association from %s to %s", connection.peer, request.called_ae_title)
+        over = f" ({describe_session(self._socket)})" if isinstance(self._socket, ssl.SSLSocket) else ""
+        logger.info("association from %s to %s%s", connection.peer, request.called_ae_title, over)
         results = {context_id: _result(context) for context_id, context in proposal.contexts.items()}
         farewell = pdu.abort_pdu(pdu.SERVICE_USER)
         try:

@@ -15,6 +15,7 @@ from time import monotonic
 from typing import Final
 
 from karnak_core.dimse.errors import ConnectionLost, PeerTimeout
+from karnak_core.tls import in_words
 
 #: holds two of the largest PDUs that we announce
 BUFFER_BYTES: Final = 256 << 10
@@ -124,7 +125,7 @@ class Connection:
             return True
         try:
             received = self._receive_now()
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return self.start != self.end
         except OSError as error:
             if self.start != self.end:
@@ -138,11 +139,21 @@ class Connection:
 
     def drain(self, deadline: float, most: int = 1 << 20) -> None:
         """Throw away what arrives until the peer closes, `deadline`, or `most` bytes."""
-        with contextlib.suppress(PeerTimeout, ConnectionLost):
+        with contextlib.suppress(PeerTimeout, ConnectionLost, OSError):
             while most > 0:
                 self.start = self.end = 0
-                self.fill(deadline)
+                if self._tls:
+                    self._fill_below_tls(deadline)
+                else:
+                    self.fill(deadline)
                 most -= self.end
+
+    def _fill_below_tls(self, deadline: float) -> None:
+        # what comes after our close_notify cannot be decrypted any more, nor need it be
+        self._set_receive_timeout(max(0.001, deadline - monotonic()))
+        self.end = socket.socket.recv_into(self.socket, self.view)
+        if not self.end:
+            raise ConnectionLost(f"connection closed by {self.peer}")
 
     def _receive_now(self) -> int:
         if not self._tls:
@@ -271,14 +282,26 @@ class Connection:
 
     def end_sending(self) -> None:
         """Tell the peer that nothing more comes."""
+        self._notify_close()
         with contextlib.suppress(OSError):
             socket.socket.shutdown(self.socket, socket.SHUT_WR)
+
+    def _notify_close(self) -> None:
+        """Send the close_notify alert (RFC 8446 section 6.1), without waiting for that of the peer."""
+        if not isinstance(self.socket, ssl.SSLSocket):
+            return
+        with contextlib.suppress(OSError, ValueError):
+            try:
+                self.socket.settimeout(0.0)
+                self.socket.unwrap()
+            finally:
+                self.socket.settimeout(self._receive_timeout)
 
     def hang_up(self) -> None:
         """End both directions after what was sent, also for a thread that waits for the peer."""
         with contextlib.suppress(OSError, ValueError):
             # closing on unread input would reset the connection, and what was sent last be lost with it
-            while not self._tls and self.socket.recv(PROGRESS_BYTES, socket.MSG_DONTWAIT):
+            while socket.socket.recv(self.socket, PROGRESS_BYTES, socket.MSG_DONTWAIT):
                 pass
         with contextlib.suppress(OSError):
             # not SSLSocket.shutdown, which takes the TLS object from under another thread
@@ -286,6 +309,7 @@ class Connection:
 
     def close(self) -> None:
         """Close the socket; may be called again."""
+        self._notify_close()
         with contextlib.suppress(OSError):
             self.socket.close()
 
@@ -309,4 +333,6 @@ def _timeval(seconds: float) -> bytes:
 
 
 def _words(error: OSError) -> str:
+    if isinstance(error, ssl.SSLError):
+        return in_words(error)
     return (error.strerror or type(error).__name__).lower()

@@ -9,6 +9,7 @@ DimseError
 ├── ConnectionLost        the connection ended without A-RELEASE or A-ABORT
 ├── PeerTimeout           the peer did not answer, send or take data in time
 └── ProtocolError         what the peer sent does not follow PS3.7 or PS3.8
+    └── PeerSpeaksTls     it sent TLS over a plain connection
 
 Messages begin or end with the peer, ``AE at host:port``, and never hold a value from a data set.
 """
@@ -113,3 +114,7 @@ class ProtocolError(DimseError):
     def __init__(self, message: str, reason: int = 0) -> None:
         super().__init__(message)
         self.reason = reason
+
+
+class PeerSpeaksTls(ProtocolError):
+    """The peer sent TLS over a plain connection."""

@@ -13,6 +13,8 @@ from karnak_core.dimse.errors import (
     AssociationAborted,
     AssociationRejected,
     ConnectionFailed,
+    ConnectionLost,
+    PeerSpeaksTls,
     PeerTimeout,
     ProtocolError,
     TlsFailed,
@@ -27,6 +29,7 @@ from karnak_core.dimse.negotiation import (
 )
 from karnak_core.dimse.pdata import read_associate_pdu
 from karnak_core.dimse.timeouts import Timeouts
+from karnak_core.tls import in_words, is_alert
 
 #: below this a peer's limit is nonsense
 SHORTEST_MAX_PDU: Final = 64
@@ -70,6 +73,9 @@ def establish(
         acceptance = _negotiate(connection, timeouts)
         if 0 < acceptance.max_pdu_length < SHORTEST_MAX_PDU:
             raise ProtocolError(f"it announced a maximum PDU length of {acceptance.max_pdu_length}")
+    except PeerSpeaksTls as error:
+        connection.close()
+        raise TlsFailed(f"{peer} speaks TLS, and the connection to it is plain") from error
     except ProtocolError as error:
         connection.send_last(pdu.abort_pdu(pdu.SERVICE_PROVIDER, error.reason))
         connection.hang_up()
@@ -79,17 +85,30 @@ def establish(
         connection.send_last(pdu.abort_pdu(pdu.SERVICE_USER))
         connection.close()
         raise PeerTimeout(f"no answer to the association request from {peer}") from error
+    except ConnectionLost as error:
+        connection.close()
+        raise _lost(connection, error) from error
     except BaseException:
         connection.close()
         raise
     return connection, acceptance
 
 
+def _lost(connection: Connection, error: ConnectionLost) -> ConnectionLost | TlsFailed:
+    """Say what it most likely means that the connection ended before the association was answered."""
+    if is_alert(error.__cause__):
+        # in TLS 1.3 our certificate is looked at after our side of the handshake is done
+        return TlsFailed(f"no TLS with {connection.peer}: {in_words(error.__cause__)}")
+    if isinstance(connection.socket, ssl.SSLSocket):
+        return ConnectionLost(f"{error}, right after the TLS handshake; does it want another certificate of ours?")
+    return ConnectionLost(f"{error}, without an answer; does it know this host? does it expect TLS?")
+
+
 def _connection(host: str, port: int, peer: str, connect: Connect, timeouts: Timeouts) -> Connection:
     try:
         sock = connect(host, port, timeouts.connect)
     except ssl.SSLError as error:
-        raise TlsFailed(f"TLS handshake with {peer} failed: {error.reason or error.strerror}") from error
+        raise TlsFailed(f"no TLS with {peer}: {in_words(error)}") from error
     except TimeoutError as error:
         raise ConnectionFailed(f"cannot connect to {peer}: no answer within {timeouts.connect:g} s") from error
     except OSError as error:

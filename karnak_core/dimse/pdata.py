@@ -7,8 +7,11 @@ from typing import Final
 
 from karnak_core.dimse import pdu
 from karnak_core.dimse.connection import PROGRESS_BYTES, Connection
-from karnak_core.dimse.errors import AssociationAborted, AssociationReleased, ProtocolError
+from karnak_core.dimse.errors import AssociationAborted, AssociationReleased, PeerSpeaksTls, ProtocolError
 from karnak_core.dimse.timeouts import Timeouts
+
+#: how records of TLS begin that come first: an alert, a ClientHello (RFC 8446 section 5.1)
+TLS_RECORDS: Final = (b"\x15\x03", b"\x16\x03")
 
 
 class Fragment:
@@ -155,6 +158,8 @@ def read_associate_pdu(connection: Connection, wait: float) -> tuple[int, bytes]
     connection.need(pdu.PDU_HEADER_BYTES, deadline)
     kind, length = pdu.PDU_HEADER.unpack_from(connection.view, connection.start)
     if not pdu.A_ASSOCIATE_RQ <= kind <= pdu.A_ABORT:
+        if bytes(connection.view[connection.start : connection.start + 2]) in TLS_RECORDS:
+            raise PeerSpeaksTls("the peer speaks TLS; this connection is plain", pdu.UNRECOGNISED_PDU)
         raise ProtocolError("the peer does not speak DICOM", pdu.UNRECOGNISED_PDU)
     if kind in (pdu.P_DATA_TF, pdu.A_RELEASE_RQ, pdu.A_RELEASE_RP):
         raise ProtocolError("a PDU before the association", pdu.UNEXPECTED_PDU)

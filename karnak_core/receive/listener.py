@@ -10,6 +10,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from karnak_core import tls
+from karnak_core.config.tls import ServerTLS
 from karnak_core.dimse import (
     AcceptedAssociation,
     AssociationRequest,
@@ -20,6 +22,7 @@ from karnak_core.dimse import (
     StoreRequest,
     Timeouts,
 )
+from karnak_core.receive.refusals import Refusals
 
 logger = logging.getLogger(__name__)
 
@@ -30,10 +33,13 @@ MOST_UNNEGOTIATED = 512
 class Listener:
     """Runs associations on a listening socket until stopped."""
 
-    def __init__(self, listening: socket.socket, receiver: Receiver, timeouts: Timeouts) -> None:
+    def __init__(self, listening: socket.socket, receiver: Receiver, timeouts: Timeouts, refusals: Refusals) -> None:
         self._socket = listening
         self._receiver = receiver
         self._timeouts = timeouts
+        self._refusals = refusals
+        #: makes TLS connections of the next ones; None: they are plain
+        self._wrap: Callable[[socket.socket], socket.socket] | None = None
         self._lock = threading.Lock()
         self._running: dict[AcceptedAssociation, threading.Thread] = {}
         self._unnegotiated: dict[AcceptedAssociation, None] = {}
@@ -44,6 +50,18 @@ class Listener:
     def start(self) -> None:
         """Begin to accept."""
         self._thread.start()
+
+    def follow(self, settings: ServerTLS | None) -> None:
+        """Accept with this TLS, or plain, from the next connection on; those that are open go on as they are."""
+        if settings is None:
+            self._wrap = None
+            return
+        context = tls.server_context(settings)
+        self._wrap = tls.accepting(context)
+        try:
+            context.get()
+        except tls.TlsFileError as error:
+            logger.error("listener.tls: %s; every connection is refused until it can be used", error)
 
     def stop(self, grace: float) -> None:
         """Accept no more, let instances in flight finish for ``grace`` seconds, then abort."""
@@ -92,7 +110,12 @@ class Listener:
                 self._unnegotiated.pop(association, None)  # type: ignore[arg-type]
 
         association = AcceptedAssociation(
-            connection, address, _Observed(self._receiver, negotiated), timeouts=self._timeouts
+            connection,
+            address,
+            _Observed(self._receiver, negotiated),
+            timeouts=self._timeouts,
+            wrap=self._wrap,
+            refused=lambda reason: self._refusals.connection(address[0], reason),
         )
         thread = threading.Thread(target=self._run, args=(association,), name="association", daemon=True)
         with self._lock:

@@ -46,7 +46,8 @@ def run(
     access = Access(plugins, space, refusals)
     access.follow(following.configuration)
     receiver = GatewayReceiver(access, writer, Committer(database, writer, wake), space, refusals)
-    listener = Listener(listening, receiver, Timeouts())
+    listener = Listener(listening, receiver, Timeouts(), refusals)
+    listener.follow(following.configuration.listener.tls)
     listener.start()
     changed = threading.Event()
     wake.subscribe(lambda topic: changed.set() if topic == CONFIGURATION else None)
@@ -60,6 +61,7 @@ def run(
             if _refresh(following):
                 space.reserve = following.configuration.storage.reserve
                 access.follow(following.configuration)
+                listener.follow(following.configuration.listener.tls)
                 logger.info("following configuration version %s", following.version)
     finally:
         started = time.monotonic()

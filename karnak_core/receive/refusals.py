@@ -43,6 +43,14 @@ class Refusals:
                 self._associations[key] += 1
         logger.warning("association refused: %s (called %r, calling %r, from %s)", reason, *key[:3])
 
+    def connection(self, host: str, reason: str) -> None:
+        """Count a connection that never came to ask for an association, so that there are no AE titles."""
+        key = ("", "", host, reason[:255])
+        with self._lock:
+            if key in self._associations or len(self._associations) < KEPT:
+                self._associations[key] += 1
+        logger.warning("connection refused: %s (from %s)", reason, host)
+
     def instance(self, forward_node: str) -> None:
         """Count a refused instance."""
         with self._lock:

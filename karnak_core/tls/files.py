@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -11,12 +12,11 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat, load_pem_private_key
 
+from karnak_core.tls.errors import TlsFileError
+from karnak_core.tls.policy import load_identity, new_context
+
 #: no chain, key or bundle of certification authorities is larger; what is, is no such file
 MOST_BYTES: Final = 16 << 20
-
-
-class TlsFileError(ValueError):
-    """A file cannot be used for TLS; says which, and why."""
 
 
 def check_certificate(path: str, now: datetime | None = None) -> None:
@@ -41,7 +41,8 @@ def check_key(path: str, certificate_path: str | None) -> None:
     Raises
     ------
     TlsFileError
-        The file cannot be read, holds no private key, or one that needs a pass phrase or fits another certificate.
+        The file cannot be read, holds no private key, or one that needs a pass phrase, fits another certificate, or
+        is weaker than BCP 195 allows.
     """
     key = _private_key(path)
     if certificate_path is None:
@@ -50,6 +51,7 @@ def check_key(path: str, certificate_path: str | None) -> None:
     spki = (Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     if key.public_key().public_bytes(*spki) != theirs.public_bytes(*spki):
         raise TlsFileError(f"{path!r} is not the private key of the certificate in {certificate_path!r}")
+    load_identity(new_context(ssl.PROTOCOL_TLS_SERVER), certificate_path, path)
 
 
 def check_authorities(path: str, now: datetime | None = None) -> None:

@@ -13,11 +13,13 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from karnak_core.commands.common import fail
+from karnak_core.config.tls import ClientTLS
 from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
 from karnak_core.model import OpenContext, Outgoing
 from karnak_core.part10 import read_outgoing
 from karnak_plugins.dicom_dest.addresses import Address, parse_address
 from karnak_plugins.dicom_dest.config import DicomDestination
+from karnak_plugins.dicom_dest.options import tls_options
 from karnak_plugins.dicom_dest.storage_scu import StorageSCU
 
 #: files handed to an association at once
@@ -29,9 +31,10 @@ CHUNK = 64
 @click.option("--to", "target", required=True, metavar="NODE@HOST:PORT", help="Called AE title and address.")
 @click.option("--from", "calling", default="KARNAK-SEND", show_default=True, help="Calling AE title.")
 @click.option("--associations", type=click.IntRange(1, 50), default=1, show_default=True)
-def send(paths: tuple[Path, ...], target: str, calling: str, associations: int) -> None:
+@tls_options
+def send(paths: tuple[Path, ...], target: str, calling: str, associations: int, tls: ClientTLS | None) -> None:
     """Send DICOM files by C-STORE. What is no DICOM file is named and passed over."""
-    address = parse_address(target)
+    config = _config(parse_address(target), calling, tls)
     files: list[Outgoing] = []
     passed_over = 0
     for path in _files(paths):
@@ -43,7 +46,7 @@ def send(paths: tuple[Path, ...], target: str, calling: str, associations: int) 
         except OSError as error:
             passed_over += 1
             click.echo(f"{path}: cannot be read: {error.strerror}", err=True)
-    failures = _send_all(files, address, calling, associations)
+    failures = _send_all(files, config, associations)
     for path, reason in failures:
         click.echo(f"{path}: {reason}", err=True)
     click.echo(f"{len(files) - len(failures)} sent, {len(failures)} failed, {passed_over} passed over")
@@ -59,7 +62,7 @@ def _files(paths: tuple[Path, ...]) -> Iterator[Path]:
             yield path
 
 
-def _send_all(files: list[Outgoing], address: Address, calling: str, associations: int) -> list[tuple[Path, str]]:
+def _send_all(files: list[Outgoing], config: DicomDestination, associations: int) -> list[tuple[Path, str]]:
     """Send over several associations at once, with a progress bar; return what failed, and why."""
     chunks: queue.SimpleQueue[list[Outgoing]] = queue.SimpleQueue()
     for start in range(0, len(files), CHUNK):
@@ -67,10 +70,10 @@ def _send_all(files: list[Outgoing], address: Address, calling: str, association
     failures: list[tuple[Path, str]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
     with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"sending to {address.ae_title}", total=len(files))
+        task = progress.add_task(f"sending to {config.ae_title}", total=len(files))
 
         def run() -> None:
-            scu = _scu(address, calling)
+            scu = StorageSCU(config, OpenContext(data_directory=Path(tempfile.gettempdir())))
             while True:
                 try:
                     chunk = chunks.get_nowait()
@@ -100,8 +103,7 @@ def _send_chunk(scu: StorageSCU, chunk: list[Outgoing], advance: Callable[[], No
     return [(path, reason) for path, reason in reasons if reason]
 
 
-def _scu(address: Address, calling: str) -> StorageSCU:
-    config = DicomDestination(
-        ae_title=address.ae_title, hostname=address.host, port=address.port, calling_ae_title=calling
+def _config(address: Address, calling: str, tls: ClientTLS | None) -> DicomDestination:
+    return DicomDestination(
+        ae_title=address.ae_title, hostname=address.host, port=address.port, calling_ae_title=calling, tls=tls
     )
-    return StorageSCU(config, OpenContext(data_directory=Path(tempfile.gettempdir())))

@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 
+from karnak_core import tls
 from karnak_core.deliver.reencode import reencoded
 from karnak_core.dimse import (
     Association,
     AssociationRejected,
+    ConnectionFailed,
     DimseError,
     ProposedContext,
     Timeouts,
+    TlsFailed,
+    connect_tcp,
 )
 from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.model import OpenContext, Outgoing, Sent
@@ -33,6 +38,8 @@ class StorageSCU:
         self._workspace = context.data_directory / "tmp"
         self._association: Association | None = None
         self._proposed: dict[Pair, None] = {}
+        #: what the last TLS handshake brought about, for people
+        self._secured = ""
 
     def transfer_syntaxes(self, outgoing: Outgoing) -> Sequence[str]:
         """Return the transfer syntaxes that the open association accepted for the SOP class."""
@@ -69,7 +76,7 @@ class StorageSCU:
             remaining = [outgoing for outgoing in remaining if id(outgoing) not in done]
 
     def probe(self) -> str:
-        """Verify with a C-ECHO on an association of its own."""
+        """Verify with a C-ECHO on an association of its own; say how the connection is secured."""
         try:
             with_echo = self._open([(VERIFICATION, "1.2.840.10008.1.2")])
         except DimseError as error:
@@ -82,7 +89,8 @@ class StorageSCU:
             with_echo.release()
         if status != 0x0000:
             raise Unreachable(f"{self._peer}: C-ECHO answered with 0x{status:04X}")
-        return f"{self._peer} accepts the association as {self._calling_ae_title} and answers C-ECHO with success"
+        answer = f"{self._peer} accepts the association as {self._calling_ae_title} and answers C-ECHO with success"
+        return f"{answer}; {self._secured}" if self._secured else answer
 
     def close(self) -> None:
         """Release the association."""
@@ -118,7 +126,20 @@ class StorageSCU:
             timeouts=Timeouts(
                 connect=config.connect_timeout, acse=config.association_timeout, dimse=config.response_timeout
             ),
+            connect=self._connect,
         )
+
+    def _connect(self, host: str, port: int, timeout: float) -> socket.socket:
+        if self._config.tls is None:
+            return connect_tcp(host, port, timeout)
+        try:
+            secured = tls.connect(host, port, timeout, self._config.tls)
+        except tls.HandshakeCut as error:
+            raise ConnectionFailed(f"no TLS with {self._peer}: {error}") from error
+        except (tls.HandshakeFailed, tls.TlsFileError) as error:
+            raise TlsFailed(f"no TLS with {self._peer}: {error}") from error
+        self._secured = tls.describe_peer(secured)
+        return secured
 
     def _send_over(
         self, association: Association, batch: Sequence[Outgoing]
@@ -204,6 +225,6 @@ def _unreadable(error: OSError | EOFError) -> DeliveryError:
 
 
 def _as_delivery_error(error: DimseError) -> DeliveryError:
-    if isinstance(error, AssociationRejected) and error.permanent:
+    if isinstance(error, TlsFailed) or (isinstance(error, AssociationRejected) and error.permanent):
         return Misconfigured(str(error))
     return Unreachable(str(error))

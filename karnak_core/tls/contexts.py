@@ -1,0 +1,166 @@
+"""Contexts for handshakes, made of files and made anew when these change."""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import threading
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Final, Protocol
+
+from karnak_core.tls.errors import TlsFileError
+from karnak_core.tls.files import check_certificate, check_key
+from karnak_core.tls.policy import load_authorities, load_identity, new_context
+
+logger = logging.getLogger(__name__)
+
+#: path -> what changes with the file's contents; None: it is not there
+Look = tuple[int, int, int, int] | None
+
+
+class ServerSettings(Protocol):
+    """What the side that accepts needs; hashable. `karnak_core.config.tls.ServerTLS` is one."""
+
+    @property
+    def certificate(self) -> str: ...
+    @property
+    def key(self) -> str: ...
+    @property
+    def client_ca(self) -> str | None: ...
+    @property
+    def require_client_certificate(self) -> bool: ...
+    def __hash__(self) -> int: ...
+
+
+class ClientSettings(Protocol):
+    """What the side that connects needs; hashable. `karnak_core.config.tls.ClientTLS` is one."""
+
+    @property
+    def ca(self) -> str | None: ...
+    @property
+    def certificate(self) -> str | None: ...
+    @property
+    def key(self) -> str | None: ...
+    @property
+    def check_hostname(self) -> bool: ...
+    def __hash__(self) -> int: ...
+
+
+class WatchedContext:
+    """An `ssl.SSLContext` that is made anew when one of its files changes; for many threads.
+
+    Connections that are open keep the context that they began with.
+    """
+
+    def __init__(
+        self, make: Callable[[], ssl.SSLContext], certificate: str | None, paths: tuple[str | None, ...]
+    ) -> None:
+        self._make = make
+        self._certificate = certificate
+        self._paths: Final = tuple(path for path in (certificate, *paths) if path is not None)
+        self._lock = threading.Lock()
+        self._seen: tuple[Look, ...] | None = None
+        self._context: ssl.SSLContext | None = None
+        self._trouble = ""
+
+    def get(self) -> ssl.SSLContext:
+        """Return the context for the next handshake.
+
+        Files that changed and cannot be used leave the last ones in use; that is logged once for each change.
+
+        Raises
+        ------
+        TlsFileError
+            There never was one that could be used.
+        """
+        context = self._context
+        if context is not None and self._look() == self._seen:
+            return context
+        with self._lock:
+            seen = self._look()
+            if seen != self._seen:
+                self._renew()
+                self._seen = seen
+            if self._context is None:
+                raise TlsFileError(self._trouble)
+            return self._context
+
+    def _renew(self) -> None:
+        try:
+            expired = self._expired()
+            # what peers accept now is better than what none will
+            if expired and self._context is not None:
+                raise TlsFileError(expired)
+            made = self._make()
+        except TlsFileError as error:
+            self._trouble = str(error)
+            if self._context is not None:
+                logger.error("TLS: %s; what was read before stays in use", error)
+            return
+        if expired:
+            logger.error("TLS: %s; peers will refuse it", expired)
+        elif self._context is not None:
+            logger.info("TLS: the files changed; from now on these are used: %s", ", ".join(self._paths))
+        self._context = made
+
+    def _expired(self) -> str:
+        if self._certificate is None:
+            return ""
+        try:
+            check_certificate(self._certificate)
+        except TlsFileError as error:
+            return str(error)
+        return ""
+
+    def _look(self) -> tuple[Look, ...]:
+        return tuple(map(_look, self._paths))
+
+
+def _look(path: str) -> Look:
+    try:
+        found = os.stat(path)
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
+
+
+@lru_cache(maxsize=64)
+def server_context(settings: ServerSettings) -> WatchedContext:
+    """Return the context of the side that accepts; the same for the same settings."""
+
+    def make() -> ssl.SSLContext:
+        context = new_context(ssl.PROTOCOL_TLS_SERVER)
+        # a session that is taken up again would outlive a change of client_ca
+        context.options |= ssl.OP_NO_TICKET
+        context.num_tickets = 0
+        check_key(settings.key, settings.certificate)
+        load_identity(context, settings.certificate, settings.key)
+        if settings.client_ca is not None:
+            load_authorities(context, settings.client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_certificate else ssl.CERT_OPTIONAL
+        elif settings.require_client_certificate:
+            raise TlsFileError("require_client_certificate needs client_ca")
+        return context
+
+    return WatchedContext(make, settings.certificate, (settings.key, settings.client_ca))
+
+
+@lru_cache(maxsize=1024)
+def client_context(settings: ClientSettings) -> WatchedContext:
+    """Return the context of the side that connects; the same for the same settings."""
+
+    def make() -> ssl.SSLContext:
+        context = new_context(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = settings.check_hostname
+        if settings.ca is None:
+            context.load_default_certs(ssl.Purpose.SERVER_AUTH)
+        else:
+            load_authorities(context, settings.ca)
+        if settings.certificate is not None and settings.key is not None:
+            check_key(settings.key, settings.certificate)
+            load_identity(context, settings.certificate, settings.key)
+        return context
+
+    return WatchedContext(make, settings.certificate, (settings.key, settings.ca))
