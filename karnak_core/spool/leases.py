@@ -110,7 +110,8 @@ def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool =
 def _counted() -> dict[str, Any]:
     beyond = delivery.c.attempts - 2
     seconds = sa.case((beyond <= 0, 0), (beyond >= 30, 900), else_=beyond * beyond)
-    return {"attempts": delivery.c.attempts + 1, "not_before": now_ms() + 1000 * seconds}
+    now = sa.literal(now_ms(), sa.BigInteger)
+    return {"attempts": delivery.c.attempts + 1, "not_before": now + 1000 * seconds}
 
 
 def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, str]]) -> int:
