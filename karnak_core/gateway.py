@@ -143,11 +143,12 @@ class Gateway:
     def _stop_processes(self) -> None:
         for child in self._children:
             child.stop()
+        if self._listening is not None:
+            # nobody shall wait in a queue that nobody serves any more
+            self._listening.close()
         deadline = time.monotonic() + GRACE_SECONDS + 5.0
         for child in self._children:
             child.join(deadline)
-        if self._listening is not None:
-            self._listening.close()
 
     def _died(self, owner: str) -> None:
         try:

@@ -62,6 +62,8 @@ class DeliveryProcess:
         self._workers: dict[Key, list[Worker]] = {}
         self._bells: dict[str, Doorbell] = {}
         self._changed = threading.Event()
+        #: a worker does not know whether it has leased something
+        self._doubt = threading.Event()
 
     def run(self, stop: threading.Event, grace: float, ready: Callable[[], None]) -> None:
         """Deliver until ``stop`` is set; then let what is in flight finish for ``grace`` seconds."""
@@ -73,6 +75,9 @@ class DeliveryProcess:
         beat_at = kept_at = 0.0
         try:
             while not stop.is_set():
+                if self._doubt.is_set():
+                    logger.error("the connection to the ledger broke in a claim; this process ends and is started anew")
+                    return
                 now = time.monotonic()
                 if now - beat_at >= processes.HEARTBEAT_SECONDS:
                     beat_at = now
@@ -194,6 +199,7 @@ class DeliveryProcess:
                 plugins=self._plugins,
                 owner=self._owner,
                 bell=bell,
+                doubt=self._doubt,
             )
             self._workers[key].append(worker)
             worker.start()

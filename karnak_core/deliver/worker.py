@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
+from sqlalchemy.exc import DBAPIError
+
 from karnak_core.database import Database
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule
@@ -83,6 +85,7 @@ class Worker:
         plugins: Plugins,
         owner: str,
         bell: Doorbell,
+        doubt: threading.Event | None = None,
     ) -> None:
         self._route = route
         self._key = (route.forward_node, route.destination)
@@ -91,6 +94,7 @@ class Worker:
         self._plugins = plugins if plugins.has("karnak_delivery_finished") else None
         self._owner = owner
         self._bell = bell
+        self._doubt = doubt
         self._stop = threading.Event()
         self._part: Destination | None = None
         self._known = health.WELL
@@ -160,7 +164,14 @@ class Worker:
         now = now_ms()
         if start > now:
             return (start - now) / 1000
-        for delivery in self._claim(probe=probe):
+        try:
+            claimable = self._claim(probe=probe)
+        except DBAPIError as error:
+            if error.connection_invalidated and self._doubt is not None:
+                # perhaps it was committed: then we have leased what we do not know
+                self._doubt.set()
+            raise
+        for delivery in claimable:
             self._owed[delivery.id] = (delivery, _untried(delivery))
         claimed = len(self._owed)
         if claimed:

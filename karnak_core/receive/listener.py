@@ -68,6 +68,7 @@ class Listener:
         self._stopping.set()
         os.write(self._wake_write, b"1")
         self._thread.join()
+        self._socket.close()
         with self._lock:
             running = list(self._running.items())
         for association, _ in running:
@@ -79,7 +80,6 @@ class Listener:
             if thread.is_alive():
                 association.abort()
                 thread.join(1.0)
-        self._socket.close()
         os.close(self._wake_read)
         os.close(self._wake_write)
 

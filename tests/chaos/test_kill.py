@@ -166,3 +166,30 @@ def test_a_process_that_ends_alone_is_started_again_and_works(
     gateway.wait_until_settled(30)
     assert {uid(n) for n in range(1, 12)} <= set(peer.taken)
     assert gateway.terminate() == 0
+
+
+@pytest.mark.slow
+def test_nothing_is_lost_or_stuck_when_connections_to_postgresql_break(
+    make_gateway: MakeGateway, make_peer: MakePeer, postgresql_url: str
+) -> None:
+    peer = make_peer()
+    gateway = make_gateway(dicom(peer.port), database_url=postgresql_url).start()
+    senders = [Sender(gateway.port, range(index * 400, index * 400 + 400)).start() for index in range(2)]
+    broken = 0
+    while not all(len(sender.acknowledged) == 400 for sender in senders) or broken < 20:
+        with gateway.ledger() as connection:
+            broken += len(
+                connection.exec_driver_sql(
+                    "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                    " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+                ).all()
+            )
+        time.sleep(0.1)
+        assert broken < 1000, "senders get nowhere"
+    for sender in senders:
+        sender.join(60)
+    gateway.wait_until_settled(60)
+    print(f"{broken} connections broken; {gateway.picture()}")
+    assert {uid(number) for number in range(800)} == set(peer.taken)
+    assert gateway.count("failed") == 0
+    assert gateway.terminate() == 0

@@ -180,6 +180,6 @@ def test_states_that_a_loss_of_power_leaves_behind_are_cleared_up_at_the_start(
     assert set(peer.taken) == {uid(number) for number in (0, 1, 3, 4, 5)}
     gateway.assert_balanced()
     eventually(lambda: not gateway.spool_files(), 10, lambda: f"no files, but {gateway.spool_files()}")
-    gateway.run("deliveries", "discard", "--state", "failed")
+    gateway.run("deliveries", "discard", "--state", "failed", "--yes")
     gateway.assert_balanced()
     gateway.assert_spool_matches()
