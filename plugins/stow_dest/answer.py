@@ -23,6 +23,7 @@ WARNING_REASON: Final = "00081196"
 
 #: bytes of the headers of a part, at most
 _LONGEST_HEAD: Final = 8192
+_UTF16_XML: Final = (b"\xff\xfe<\0", b"\xfe\xff\0<")
 _BLANK_LINE: Final = re.compile(rb"\r?\n\r?\n")
 
 
@@ -78,7 +79,7 @@ def sop_instance_uids(body: bytes) -> frozenset[str]:
 def _data_sets(body: bytes) -> list[dict[str, Any]]:
     """Return the data sets of a body in the DICOM JSON Model or the Native DICOM Model; ValueError: it is neither."""
     text = _unwrapped(body.lstrip(b"\xef\xbb\xbf \t\r\n")).strip()
-    if text.startswith(b"<"):
+    if text.startswith((b"<", *_UTF16_XML)):
         return read_native_xml(text)
     found = json.loads(text)
     return [ds for ds in (found if isinstance(found, list) else [found]) if isinstance(ds, dict)]
@@ -107,7 +108,7 @@ def _values(ds: Mapping[str, Any], tag: str) -> list[Any]:
 
 def _uid(item: Mapping[str, Any]) -> str:
     values = _values(item, REFERENCED_SOP_INSTANCE_UID)
-    return str(values[0]).strip(" \0") if values else ""
+    return values[0].strip(" \0") if values and isinstance(values[0], str) else ""
 
 
 def _number(item: Mapping[str, Any], tag: str) -> int | None:

@@ -135,9 +135,9 @@ class Client:
             try:
                 return self._exchange(*request)
             except Cut as error:
-                if not error.stale:
+                if not error.stale or self._config.verify:
                     raise
-                # the server closed an idle connection just when it was used again
+                # most likely the server closed an idle connection just when it was used again
                 self.close()
                 return self._exchange(*request)
         except ClosedUnanswered as error:
@@ -211,7 +211,7 @@ class Client:
     def _open(self) -> requests.Session:
         config = self._config
         context = self.tls_context() if config.url.startswith("https:") else None
-        session = requests.Session()
+        session = _Session()
         # of the environment only the proxy: a .netrc would replace our Authorization, a CA bundle ours
         session.trust_env = False
         proxy = self.proxy
@@ -238,6 +238,13 @@ class Client:
         except OSError:
             return False
         return True
+
+
+class _Session(requests.Session):
+    """A session for which a redirect is an answer like any other."""
+
+    def get_redirect_target(self, resp: requests.Response) -> None:
+        """Not look where it leads: it may be no URL at all."""
 
 
 class _Adapter(HTTPAdapter):
