@@ -83,9 +83,8 @@ def parse(text: str) -> list[tuple[str, str]]:
     return pairs
 
 
-def write(headers: Mapping[str, str] | Iterable[tuple[str, str]]) -> str:
+def write(pairs: Iterable[tuple[str, str]]) -> str:
     """Return the text of headers, key line and value line in turn."""
-    pairs = headers.items() if isinstance(headers, Mapping) else headers
     return "\n".join(
         f"<key>{html.escape(name, quote=False)}</key>\n<value>{html.escape(value, quote=False)}</value>"
         for name, value in pairs
@@ -105,7 +104,7 @@ def append_authorization(text: str, headers: Mapping[str, str]) -> str:
     if twice:
         raise HeaderError(f"the headers already have <key>{twice[0]}</key>; remove it, with its value, to have another")
     parse(text)
-    return "\n".join(part for part in (text.rstrip(), write(headers)) if part.strip())
+    return "\n".join(part for part in (text.rstrip(), write(headers.items())) if part.strip())
 
 
 def resolved(headers: Iterable[Header], reveal: Callable[[Secret], str]) -> list[tuple[str, str]]:

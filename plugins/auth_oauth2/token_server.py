@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
+from http.client import BadStatusLine, LineTooLong, RemoteDisconnected
 from typing import Any, NoReturn
 from urllib.parse import quote_plus, urlsplit
 
@@ -137,14 +138,16 @@ class TokenServer:
             return f"does not answer within {self._config.timeout:g} s"
         if isinstance(error, requests.exceptions.ProxyError):
             return "cannot be reached through the proxy"
+        if any(isinstance(one, RemoteDisconnected) for one in found):
+            return "closes the connection without an answer"
+        if any(isinstance(one, BadStatusLine | LineTooLong) for one in found):
+            return "answers something that is no HTTP"
         for one in reversed(found):
             if isinstance(one, OSError) and one.strerror:
                 return f"cannot be reached: {one.strerror}"
-        if isinstance(error, requests.ConnectionError):
-            return "closes the connection without an answer"
         if isinstance(error, requests.RequestException | HTTPError):
-            return "answers something that is no HTTP"
-        return "cannot be asked: ca is not there" if self._config.ca else "cannot be asked"
+            return "breaks off its answer"
+        return "cannot be asked: ca cannot be read" if self._config.ca else "cannot be asked"
 
     def _fail(self, words: str) -> NoReturn:
         raise Misconfigured(f"{self._peer} {words}")
