@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import sys
 from pathlib import Path
 from typing import Any
@@ -18,29 +17,35 @@ from karnak_core.model import Authenticator, OpenContext
 from karnak_core.plugins import Plugins, installed, load
 
 
+Found = dict[str, tuple[Kind[Any, Authenticator], Plugins]]
+
+
 class _Kinds(click.Group):
     """The kinds of authenticators of every plugin that can be used; found when they are asked for."""
 
-    @functools.cached_property
-    def _found(self) -> dict[str, tuple[Kind[Any, Authenticator], Plugins]]:
-        found: dict[str, tuple[Kind[Any, Authenticator], Plugins]] = {}
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return sorted(_found(ctx))
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        found = _found(ctx).get(cmd_name)
+        return _command(*found) if found else None
+
+
+def _found(ctx: click.Context) -> Found:
+    key = f"{__name__}.found"
+    if key not in ctx.meta:
+        found: Found = {}
         for entry in installed():
             try:
                 plugins = load(entries=[entry])
-            except PluginError as error:
-                click.echo(str(error), err=True)
+            except PluginError:
+                # the command line has told it when it started
                 continue
             for name, kind in plugins.authenticators.items():
                 found.setdefault(name, (kind, plugins))
-        return found
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        return sorted(self._found)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in self._found:
-            return None
-        return _command(*self._found[cmd_name])
+        ctx.meta[key] = found
+    known: Found = ctx.meta[key]
+    return known
 
 
 @click.group(cls=_Kinds)
