@@ -40,7 +40,7 @@ class StowDestination(BaseModel):
         description="true: where the server does not say whether it has an instance, it is asked by QIDO-RS",
     )
     max_instances_per_request: int = Field(
-        default=50, ge=1, le=1000, description="instances sent in one request, at most"
+        default=64, ge=1, le=1000, description="instances sent in one request, at most"
     )
     max_request_bytes: Size = Field(
         default=32 * MIB,
