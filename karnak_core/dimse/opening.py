@@ -29,7 +29,7 @@ from karnak_core.dimse.negotiation import (
 )
 from karnak_core.dimse.pdata import read_associate_pdu
 from karnak_core.dimse.timeouts import Timeouts
-from karnak_core.tls import in_words, is_alert
+from karnak_core.tls import HandshakeCut, HandshakeFailed, TlsFileError, in_words, is_alert
 
 #: below this a peer's limit is nonsense
 SHORTEST_MAX_PDU: Final = 64
@@ -107,7 +107,9 @@ def _lost(connection: Connection, error: ConnectionLost) -> ConnectionLost | Tls
 def _connection(host: str, port: int, peer: str, connect: Connect, timeouts: Timeouts) -> Connection:
     try:
         sock = connect(host, port, timeouts.connect)
-    except ssl.SSLError as error:
+    except HandshakeCut as error:
+        raise ConnectionFailed(f"no TLS with {peer}: {error}") from error
+    except (HandshakeFailed, TlsFileError, ssl.SSLError) as error:
         raise TlsFailed(f"no TLS with {peer}: {in_words(error)}") from error
     except TimeoutError as error:
         raise ConnectionFailed(f"cannot connect to {peer}: no answer within {timeouts.connect:g} s") from error

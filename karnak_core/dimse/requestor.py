@@ -104,7 +104,7 @@ class Association:
         max_operations
             How many operations to ask for; 0: any number, 1: no asynchronous operations.
         connect
-            Makes the connection; a TLS handshake belongs here, its `ssl.SSLError` becomes `TlsFailed`.
+            Makes the connection; a TLS handshake belongs here, e.g. :func:`karnak_core.tls.connect`.
 
         Raises
         ------

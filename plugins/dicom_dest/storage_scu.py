@@ -11,7 +11,6 @@ from karnak_core.deliver.reencode import reencoded
 from karnak_core.dimse import (
     Association,
     AssociationRejected,
-    ConnectionFailed,
     DimseError,
     ProposedContext,
     Timeouts,
@@ -132,12 +131,7 @@ class StorageSCU:
     def _connect(self, host: str, port: int, timeout: float) -> socket.socket:
         if self._config.tls is None:
             return connect_tcp(host, port, timeout)
-        try:
-            secured = tls.connect(host, port, timeout, self._config.tls)
-        except tls.HandshakeCut as error:
-            raise ConnectionFailed(f"no TLS with {self._peer}: {error}") from error
-        except (tls.HandshakeFailed, tls.TlsFileError) as error:
-            raise TlsFailed(f"no TLS with {self._peer}: {error}") from error
+        secured = tls.connect(host, port, timeout, self._config.tls)
         self._secured = tls.describe_peer(secured)
         return secured
 
