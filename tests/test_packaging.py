@@ -248,9 +248,21 @@ def test_example_plugin_is_listed_with_its_distribution(with_example: Environmen
         "distribution": "karnak-example",
         "version": "0.1.0",
         "disabled": False,
-        "hooks": ["karnak_register_commands", "karnak_register_destinations"],
-        "kinds": ["destination:checksum_list"],
+        "hooks": [
+            "karnak_register_authenticators",
+            "karnak_register_commands",
+            "karnak_register_destinations",
+        ],
+        "kinds": ["destination:checksum_list", "authenticator:api_key"],
     }
+
+
+@pytest.mark.slow
+def test_authenticator_of_the_example_plugin_is_a_command(with_example: Environment, tmp_path: Path) -> None:
+    listed = with_example.karnak("auth-header", "--help", cwd=tmp_path).stdout
+    assert [word for word in ("api_key", "basic", "oauth2") if word not in listed] == []
+    printed = with_example.karnak("auth-header", "api_key", "--key", "k3y", cwd=tmp_path).stdout
+    assert printed == "<key>X-API-Key</key>\n<value>k3y</value>\n"
 
 
 @pytest.mark.slow

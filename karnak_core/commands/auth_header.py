@@ -16,7 +16,6 @@ from karnak_core.kinds import Kind
 from karnak_core.model import Authenticator, OpenContext
 from karnak_core.plugins import Plugins, installed, load
 
-
 Found = dict[str, tuple[Kind[Any, Authenticator], Plugins]]
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import click
 from karnak_core import hookimpl
 from karnak_core.kinds import Kind
-from karnak_core.model import Destination
+from karnak_core.model import Authenticator, Destination
 
+from karnak_example.api_key import ApiKey, ApiKeyAuthenticator
 from karnak_example.checksum_list import ChecksumList
 from karnak_example.command import checksums
 from karnak_example.config import ChecksumListDestination
@@ -25,12 +26,24 @@ CHECKSUM_LIST = Kind(
     open=ChecksumList,
     summary="a text file with the checksum of every instance",
 )
+API_KEY = Kind(
+    name="api_key",
+    config=ApiKeyAuthenticator,
+    open=ApiKey,
+    summary="a key in a header",
+)
 
 
 @hookimpl
 def karnak_register_destinations() -> Sequence[Kind[Any, Destination]]:
     """Offer the destination type ``checksum_list``."""
     return [CHECKSUM_LIST]
+
+
+@hookimpl
+def karnak_register_authenticators() -> Sequence[Kind[Any, Authenticator]]:
+    """Offer the authenticator ``api_key``; ``karnak auth-header api_key`` comes by itself."""
+    return [API_KEY]
 
 
 @hookimpl

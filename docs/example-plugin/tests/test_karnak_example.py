@@ -8,13 +8,14 @@ import pluggy
 import pytest
 from click.testing import CliRunner
 from karnak_core import hookspecs
+from karnak_core.commands.auth_header import auth_header
 from karnak_core.errors import Misconfigured, Permanent
 from karnak_core.model import OpenContext, Outgoing
 from karnak_core.plugins import load
 from pydantic import ValidationError
 
 import karnak_example
-from karnak_example import CHECKSUM_LIST
+from karnak_example import API_KEY, CHECKSUM_LIST
 from karnak_example.checksum_list import ChecksumList, read_list
 from karnak_example.command import checksums
 
@@ -90,6 +91,25 @@ def test_probe_says_what_is_there(tmp_path: Path) -> None:
     assert opened(tmp_path).probe() == f"{tmp_path / 'sums.txt'} can be written; it has 0 bytes"
 
 
+# ---- the authenticator
+
+
+def test_key_is_sent_in_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EXAMPLE_KEY", "k3y")
+    config = API_KEY.config.model_validate({"key": {"env": "EXAMPLE_KEY"}})
+    part = API_KEY.open(config, OpenContext(data_directory=tmp_path))
+    assert part.headers() == {"X-API-Key": "k3y"}
+    monkeypatch.setenv("EXAMPLE_KEY", "k3y\nX-Evil: 1")
+    with pytest.raises(Misconfigured) as error:
+        part.headers()
+    assert "k3y" not in str(error.value)
+
+
+def test_karnak_prints_its_header() -> None:
+    result = CliRunner().invoke(auth_header, ["api_key", "--key", "k3y", "--header", "X-Key"])
+    assert result.output == "<key>X-Key</key>\n<value>k3y</value>\n"
+
+
 # ---- the command
 
 
@@ -115,7 +135,9 @@ def test_hooks_are_as_karnak_specifies_them() -> None:
     manager.register(karnak_example)
     manager.check_pending()
     assert manager.hook.karnak_register_destinations() == [[CHECKSUM_LIST]]
+    assert manager.hook.karnak_register_authenticators() == [[API_KEY]]
 
 
 def test_karnak_finds_the_plugin() -> None:
     assert load().destinations["checksum_list"] is CHECKSUM_LIST
+    assert load().authenticators["api_key"] is API_KEY
