@@ -16,14 +16,15 @@ from urllib3 import PoolManager
 from urllib3.util import Retry
 
 from karnak_core import __version__
+from karnak_core.config.tls import ClientTLS
 from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
 from karnak_core.http_headers import resolved
 from karnak_core.model import OpenContext
+from karnak_core.tls import HandshakeFailed, TlsFileError, client_context, connect, is_alert
 from karnak_plugins.stow_dest.body import BLOCK, MultipartBody
 from karnak_plugins.stow_dest.config import StowDestination
 from karnak_plugins.stow_dest.connection import watched_pools
 from karnak_plugins.stow_dest.failures import ClosedUnanswered, Cut, speaks_tls
-from karnak_plugins.stow_dest.tls import Stamps, client_context, handshake, stamps
 
 # at DEBUG it writes paths, which hold the token of a link at some servers
 logging.getLogger("urllib3").setLevel(logging.ERROR)
@@ -60,7 +61,7 @@ class Client:
         #: host and port: a path may hold a token
         self.peer = f"[{self._host}]:{self._port}" if ":" in self._host else f"{self._host}:{self._port}"
         self._session: requests.Session | None = None
-        self._made_with: Stamps = ()
+        self._made_with: ssl.SSLContext | None = None
         self._ever_answered = False
 
     def store(self, body: MultipartBody) -> Reply:
@@ -90,9 +91,10 @@ class Client:
         if session is not None:
             session.close()
 
-    def tls_context(self) -> ssl.SSLContext:
-        """Return how TLS is spoken with the server."""
-        return client_context(self._config.tls)
+    @property
+    def tls(self) -> ClientTLS | None:
+        """How TLS is spoken with the server; None: not at all."""
+        return (self._config.tls or ClientTLS()) if self._config.url.startswith("https:") else None
 
     @property
     def address(self) -> tuple[str, int]:
@@ -199,18 +201,25 @@ class Client:
         )
 
     def _opened(self) -> requests.Session:
-        made_with = stamps(self._config.tls)
-        if self._session is not None and made_with != self._made_with:
+        context = self._tls_context()
+        if self._session is not None and context is not self._made_with:
             # certificates were replaced
             self.close()
         if self._session is None:
-            self._session = self._open()
-            self._made_with = made_with
+            self._session = self._open(context)
+            self._made_with = context
         return self._session
 
-    def _open(self) -> requests.Session:
+    def _tls_context(self) -> ssl.SSLContext | None:
+        if self.tls is None:
+            return None
+        try:
+            return client_context(self.tls).get()
+        except TlsFileError as error:
+            raise Misconfigured(f"tls: {error}") from error
+
+    def _open(self, context: ssl.SSLContext | None) -> requests.Session:
         config = self._config
-        context = self.tls_context() if config.url.startswith("https:") else None
         session = _Session()
         # of the environment only the proxy: a .netrc would replace our Authorization, a CA bundle ours
         session.trust_env = False
@@ -230,12 +239,11 @@ class Client:
     def _answers_tls(self) -> bool:
         """Say whether there is TLS where plain HTTP got no answer."""
         try:
-            handshake(self.address, None, self._config.connect_timeout).close()
-        except ssl.SSLEOFError:
-            return False
-        except ssl.SSLError as error:
-            return "ALERT" in (error.reason or "")
-        except OSError:
+            connect(*self.address, self._config.connect_timeout, ClientTLS()).close()
+        except HandshakeFailed as error:
+            # that it is none of whom the system trusts is an answer, too
+            return isinstance(error.__cause__, ssl.SSLCertVerificationError) or is_alert(error.__cause__)
+        except (OSError, TlsFileError):
             return False
         return True
 

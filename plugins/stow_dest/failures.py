@@ -9,27 +9,11 @@ from typing import Final
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
+from karnak_core.tls import HandshakeCut, HandshakeFailed, in_words, is_cut
+from karnak_core.tls.words import SPEAKS_PLAIN
 
 #: the peer has gone: an end of file, or a reset
 GONE: Final = (ConnectionError, http.client.RemoteDisconnected, ssl.SSLEOFError, ssl.SSLZeroReturnError)
-
-#: OpenSSL's word for an alert of the server, or for what it saw instead of TLS -> ours
-_TLS_WORDS: Final = {
-    "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate; set certificate and key",
-    "SSLV3_ALERT_CERTIFICATE_REQUIRED": "it wants a client certificate; set certificate and key",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it does not accept our client certificate, or wants one",
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "our client certificate has expired, it says",
-    "SSLV3_ALERT_CERTIFICATE_REVOKED": "our client certificate is revoked, it says",
-    "SSLV3_ALERT_CERTIFICATE_UNKNOWN": "it does not accept our client certificate",
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it does not accept client certificates of the kind of ours",
-    "TLSV1_ALERT_UNKNOWN_CA": "it does not know the authority that issued our client certificate",
-    "TLSV1_ALERT_ACCESS_DENIED": "it does not accept our client certificate",
-    "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS 1.2 or newer",
-    "UNSUPPORTED_PROTOCOL": "it speaks no TLS 1.2 or newer",
-    "TLSV1_UNRECOGNIZED_NAME": "it does not know the host name of url",
-    "SSLV3_ALERT_HANDSHAKE_FAILURE": "it found no way to agree on TLS with us, or wants a client certificate",
-}
-_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "PACKET_LENGTH")
 
 
 class Cut(Unreachable):
@@ -58,13 +42,7 @@ def while_connecting(error: Exception, peer: str, seconds: float) -> DeliveryErr
             cause = error.__cause__
             words = cause.strerror if isinstance(cause, OSError) and cause.strerror else "it failed"
             return Unreachable(f"{peer}: no connection: {words}")
-        case TimeoutError():
-            return Unreachable(
-                f"{peer}: no TLS handshake within {seconds:g} s; does the port speak plain HTTP, url begins with http:"
-            )
-        case ssl.SSLEOFError() | ssl.SSLZeroReturnError() | ConnectionError():
-            return Unreachable(f"{peer}: closed the connection during the TLS handshake")
-        case ssl.SSLError():
+        case ssl.SSLError() | ConnectionError() | TimeoutError():
             return tls_trouble(error, peer)
         case OSError() if "Tunnel connection failed" in str(error):
             return Misconfigured(f"{peer}: the proxy does not let us through")
@@ -73,15 +51,13 @@ def while_connecting(error: Exception, peer: str, seconds: float) -> DeliveryErr
     return Unreachable(f"{peer}: no connection: {type(error).__name__}")
 
 
-def tls_trouble(error: ssl.SSLError, peer: str) -> Misconfigured:
-    """Return what it means that TLS does not come about."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        words = error.verify_message or "it cannot be verified"
-        return Misconfigured(f"{peer}: TLS: its certificate is not accepted: {words.rstrip('.')}")
-    reason = error.reason or ""
-    if any(word in reason for word in _NO_TLS):
-        return Misconfigured(f"{peer}: TLS: the port speaks no TLS, plain HTTP most likely: url then begins with http:")
-    words = _TLS_WORDS.get(reason) or reason.replace("_", " ").lower() or "it fails"
+def tls_trouble(error: OSError, peer: str) -> DeliveryError:
+    """Return what it means that TLS does not come about; a connection that was just cut may work later."""
+    words = str(error) if isinstance(error, HandshakeFailed) else in_words(error)
+    if words == SPEAKS_PLAIN:
+        words = "the peer does not speak TLS there; is it plain HTTP, url begins with http:"
+    if is_cut(error) or isinstance(error, HandshakeCut):
+        return Unreachable(f"{peer}: TLS: {words}")
     return Misconfigured(f"{peer}: TLS: {words}")
 
 

@@ -3,22 +3,16 @@
 from __future__ import annotations
 
 import socket
-import ssl
-from datetime import UTC, datetime
-from typing import Any
 
 from karnak_core.config.quantities import format_size
-from karnak_core.errors import DeliveryError, Misconfigured, Retryable
+from karnak_core.errors import Misconfigured, Unreachable
 from karnak_core.outcomes import stow_refused
+from karnak_core.tls import HandshakeFailed, TlsFileError, connect, describe_peer
 from karnak_plugins.stow_dest.client import Client, Reply
 from karnak_plugins.stow_dest.config import StowDestination
-from karnak_plugins.stow_dest.failures import while_connecting
+from karnak_plugins.stow_dest.failures import tls_trouble
 from karnak_plugins.stow_dest.grouping import Bounds
-from karnak_plugins.stow_dest.tls import handshake
 from karnak_plugins.stow_dest.words import location, remarks, retry_after
-
-#: days before the end of a certificate from which on it is worth a word
-SOON = 30
 
 
 def probe(client: Client, config: StowDestination, bounds: Bounds) -> str:
@@ -37,30 +31,24 @@ def probe(client: Client, config: StowDestination, bounds: Bounds) -> str:
 
 
 def _connection(client: Client, config: StowDestination) -> str:
-    seconds = config.connect_timeout
-    secure = config.url.startswith("https:")
     if client.proxy:
         return f"{client.peer} is reached through a proxy of the environment"
+    seconds = config.connect_timeout
     try:
-        if not secure:
+        if client.tls is None:
             with socket.create_connection(client.address, seconds) as sock:
                 return f"{client.peer} is connected to at {sock.getpeername()[0]}, without TLS"
-        with handshake(client.address, client.tls_context(), seconds) as tls:
-            return f"{client.peer} is connected to at {tls.getpeername()[0]}; {_tls(tls)}"
+        with connect(*client.address, seconds, client.tls) as secured:
+            return f"{client.peer} is connected to at {secured.getpeername()[0]}; {describe_peer(secured)}"
+    except TlsFileError as error:
+        raise Misconfigured(f"tls: {error}") from error
+    except HandshakeFailed as error:
+        raise tls_trouble(error, client.peer) from error
     except socket.gaierror as error:
-        raise Retryable(f"{client.peer}: the host name is not known") from error
+        raise Unreachable(f"{client.peer}: the host name is not known") from error
     except OSError as error:
-        raise while_connecting(error, client.peer, seconds) from error
-
-
-def _tls(tls: ssl.SSLSocket) -> str:
-    certificate: dict[str, Any] = dict(tls.getpeercert() or {})
-    names = [value for part in certificate.get("subject", ()) for key, value in part if key == "commonName"]
-    names += [value for kind, value in certificate.get("subjectAltName", ())]
-    until = datetime.fromtimestamp(ssl.cert_time_to_seconds(certificate["notAfter"]), UTC)
-    days = (until - datetime.now(UTC)).days
-    soon = f", in {days} days" if days < SOON else ""
-    return f"{tls.version()}, certificate of {', '.join(dict.fromkeys(names[:3]))}, valid until {until:%Y-%m-%d}{soon}"
+        words = error.strerror or "not in time"
+        raise Unreachable(f"{client.peer}: no connection: {words}") from error
 
 
 def _requests(client: Client, config: StowDestination) -> list[str]:
@@ -85,5 +73,4 @@ def _refuse(client: Client, reply: Reply) -> None:
     """Raise where an answer says that storing would be refused, too; 4xx may be because of the question."""
     if reply.status in (401, 403, 407, 429, 511) or 300 <= reply.status < 400 or reply.status in (500, 502, 503, 504):
         words = f"to {location(reply)}" if 300 <= reply.status < 400 else remarks(reply)
-        error: DeliveryError = stow_refused(reply.status, words, client.peer, retry_after(reply))
-        raise error
+        raise stow_refused(reply.status, words, client.peer, retry_after(reply))

@@ -166,14 +166,11 @@ class ScriptedServer:
 
             def finish_request(self, request: Any, client_address: Any) -> None:
                 # in the connection's own thread
-                if tls is not None:
-                    with suppress(OSError):
-                        request = tls.wrap_socket(request, server_side=True)
-                        super().finish_request(request, client_address)
-                        with suppress(OSError):
-                            request.unwrap()
+                if tls is None:
+                    super().finish_request(request, client_address)
                     return
-                super().finish_request(request, client_address)
+                with suppress(OSError), tls.wrap_socket(request, server_side=True) as secured:
+                    super().finish_request(secured, client_address)
 
             def handle_error(self, request: Any, client_address: Any) -> None:
                 """Do not write on the terminal."""

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from contextlib import closing
+from pathlib import Path
 
 import pytest
 from scripted import (
@@ -49,9 +50,9 @@ def test_a_connection_that_is_cut_is_unreachable(
 
 @pytest.mark.parametrize("after", [0, 1_000_000])
 def test_a_connection_that_is_cut_in_a_large_instance_is_unreachable(
-    server: ScriptedServer, make_part: MakePart, tmp_path: object, after: int
+    server: ScriptedServer, make_part: MakePart, tmp_path: Path, after: int
 ) -> None:
-    outgoing = part10_of(tmp_path / "large", 60_000_000, "1.2.1")  # type: ignore[operator]
+    outgoing = part10_of(tmp_path / "large", 60_000_000, "1.2.1")
     server.steps = [Cut(after=after)]
     trouble(make_part(server.url), outgoing)
 
@@ -138,8 +139,8 @@ class SlowReader:
         self._listening.close()
 
 
-def test_time_limit_is_on_bytes_that_move_not_on_the_whole(make_part: MakePart, tmp_path: object) -> None:
-    outgoing = part10_of(tmp_path / "large", 30_000_000, "1.2.1")  # type: ignore[operator]
+def test_time_limit_is_on_bytes_that_move_not_on_the_whole(make_part: MakePart, tmp_path: Path) -> None:
+    outgoing = part10_of(tmp_path / "large", 30_000_000, "1.2.1")
     with closing(SlowReader(size=500_000, pause=0.25, count=8)) as reader:
         started = time.monotonic()
         answer = trouble(make_part(reader.url, timeout="1 s"), outgoing)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 from scripted import MakeInstances, MakePart, Request, Say, ScriptedServer, part10_of, stored_all
@@ -61,10 +62,8 @@ def test_a_status_that_is_about_the_server_is_that_of_all(
     assert len(server.requests) == 1
 
 
-def test_a_limit_on_the_size_of_requests_is_learnt(
-    server: ScriptedServer, make_part: MakePart, tmp_path: object
-) -> None:
-    instances = [part10_of(tmp_path / str(number), 20_000, f"1.2.{number}") for number in range(40)]  # type: ignore[operator]
+def test_a_limit_on_the_size_of_requests_is_learnt(server: ScriptedServer, make_part: MakePart, tmp_path: Path) -> None:
+    instances = [part10_of(tmp_path / str(number), 20_000, f"1.2.{number}") for number in range(40)]
     part = make_part(server.url, max_instances_per_request=20)
     server.steps = [refuse(413, lambda request: sum(map(len, request.files)) > 110_000)] * 100
     assert [answer for _, answer in part.send_batch(instances)] == [Sent()] * 40
@@ -76,10 +75,10 @@ def test_a_limit_on_the_size_of_requests_is_learnt(
 
 
 def test_an_instance_that_is_too_large_fails_and_the_others_arrive(
-    server: ScriptedServer, make_part: MakePart, make_instances: MakeInstances, tmp_path: object
+    server: ScriptedServer, make_part: MakePart, make_instances: MakeInstances, tmp_path: Path
 ) -> None:
     small = make_instances(5)
-    large = part10_of(tmp_path / "large", 2_000_000, "1.2.9")  # type: ignore[operator]
+    large = part10_of(tmp_path / "large", 2_000_000, "1.2.9")
     server.steps = [refuse(413, lambda request: sum(map(len, request.files)) > 1_000_000)] * 100
     answers = {id(outgoing): answer for outgoing, answer in make_part(server.url).send_batch([*small, large])}
     assert [answers[id(outgoing)] for outgoing in small] == [Sent()] * 5
