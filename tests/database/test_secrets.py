@@ -96,3 +96,8 @@ def test_a_column_is_encrypted_at_rest() -> None:
         raw = connection.exec_driver_sql("SELECT secret FROM t").scalars().all()
         assert "pässword" not in str(raw)
     engine.dispose()
+
+
+def test_key_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    with pytest.raises(SecretKeyError, match=f"KARNAK_KEY_FILE: {tmp_path / 'none'}: No such file or directory"):
+        open_vault(tmp_path, {"KARNAK_KEY_FILE": str(tmp_path / "none")})
