@@ -20,7 +20,7 @@ from karnak_plugins.stow_dest.verdict import Doubt, Verdict, judge
 
 Answered = tuple[Outgoing, Sent | DeliveryError]
 
-#: instances that were refused alone, with nothing stored in between, after which requests are not taken apart any more
+#: instances that failed alone, with nothing stored in between, after which the server itself is taken to be in trouble
 REFUSED_ALONE = 3
 
 

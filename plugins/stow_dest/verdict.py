@@ -65,21 +65,24 @@ def judge(group: Sequence[Outgoing], reply: Reply, peer: str, *, split: bool) ->
     group
         The instances of the request.
     split
-        False: a request that is refused as a whole is not tried again in parts.
+        False: a request that ends in an error of the server is not tried again in parts.
     """
     status = reply.status
-    answer = read_answer(reply.body) if 200 <= status < 300 or status == 409 else None
-    if answer is not None:
+    answer = read_answer(reply.body) if 200 <= status < 300 or status in ONE_FOR_ALL else None
+    if answer is not None and (200 <= status < 300 or status == 409):
         return _each(group, answer, peer, status)
+    if answer is not None and (
+        stored := [outgoing for outgoing in group if outgoing.sop_instance_uid in answer.stored]
+    ):
+        # refused as a whole because of some, it tells which it stored all the same, as Orthanc does
+        rest = [outgoing for outgoing in group if outgoing.sop_instance_uid not in answer.stored]
+        settled = [(outgoing, stow_stored(answer.stored[outgoing.sop_instance_uid])) for outgoing in stored]
+        return Verdict(settled=settled, again=_halves(rest))
     if 200 <= status < 300:
-        return Verdict(
-            unknown=group, doubt=Doubt(reason=f"{peer} answered HTTP {status} without saying which instances it stored")
-        )
-    if len(group) > 1 and status in ONE_FOR_ALL and (split or status == 413):
+        reason = f"{peer} answered HTTP {status} without saying which instances it stored"
+        return Verdict(unknown=group, doubt=Doubt(reason=reason))
+    if len(group) > 1 and status in ONE_FOR_ALL and (split or status != 500):
         return Verdict(again=_halves(group))
-    if status == 409 and len(group) > 1:
-        reason = f"STOW-RS refused by {peer}: HTTP 409 for {len(group)} instances at once, without saying why"
-        return Verdict(settled=[(outgoing, Retryable(reason)) for outgoing in group])
     if status == 409:
         reason = f"{peer} answered HTTP 409 without saying why, as servers do with what they have"
         return Verdict(unknown=group, doubt=Doubt(reason=reason, probably_there=True))
@@ -115,7 +118,7 @@ def _stop_last(settled: list[tuple[Outgoing, Sent | DeliveryError]]) -> list[tup
 
 def _halves(group: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
     middle = len(group) // 2
-    return [group[:middle], group[middle:]]
+    return [half for half in (group[:middle], group[middle:]) if half]
 
 
 def _refusal(group: Sequence[Outgoing], reply: Reply, peer: str) -> DeliveryError:

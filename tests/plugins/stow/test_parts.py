@@ -6,7 +6,18 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from scripted import MakeInstances, MakePart, Request, Say, ScriptedServer, part10_of, stored_all
+from scripted import (
+    MakeInstances,
+    MakePart,
+    Request,
+    Say,
+    ScriptedServer,
+    as_json,
+    item,
+    listed,
+    part10_of,
+    stored_all,
+)
 
 from karnak_core.errors import Permanent, Retryable
 from karnak_core.model import Sent
@@ -28,6 +39,37 @@ def test_one_bad_instance_is_found_among_many(
     assert type(answers.pop(id(bad))) is kind
     assert list(answers.values()) == [Sent()] * 15
     assert len(server.requests) == 9
+
+
+@pytest.mark.parametrize(("status", "kind"), [(400, Permanent), (415, Permanent), (422, Permanent)])
+def test_many_bad_instances_take_no_good_one_with_them(
+    server: ScriptedServer, make_part: MakePart, make_instances: MakeInstances, status: int, kind: type
+) -> None:
+    instances = make_instances(20)
+    bad = {outgoing.sop_instance_uid for outgoing in instances[:9]}
+    server.steps = [refuse(status, lambda request: bool(bad & set(request.uids)))] * 100
+    answers = {id(outgoing): answer for outgoing, answer in make_part(server.url).send_batch(instances)}
+    assert [type(answers[id(outgoing)]) for outgoing in instances] == [kind] * 9 + [Sent] * 11
+
+
+@pytest.mark.parametrize("status", [400, 413, 415, 422, 500])
+def test_what_is_stored_of_a_request_that_is_refused_is_not_sent_again(
+    server: ScriptedServer, make_part: MakePart, make_instances: MakeInstances, status: int
+) -> None:
+    instances = make_instances(10)
+    bad = instances[3].sop_instance_uid
+
+    def answer(request: Request) -> Say:
+        stored = [item(uid) for uid in request.uids if uid != bad]
+        failed = [item(bad, failure=0x0110)] if bad in request.uids else []
+        return Say(status=status if failed else 200, body=as_json(listed(stored=stored, failed=failed)))
+
+    server.steps = [answer, answer]
+    answers = {id(outgoing): answer for outgoing, answer in make_part(server.url).send_batch(instances)}
+    assert [len(request.files) for request in server.requests] == [10, 1]
+    refused = answers.pop(id(instances[3]))
+    assert type(refused) is (Retryable if status == 500 else Permanent)
+    assert list(answers.values()) == [Sent()] * 9
 
 
 def test_a_conflict_for_many_at_once_is_asked_for_each(
