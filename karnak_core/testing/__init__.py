@@ -16,9 +16,12 @@ from karnak_core.testing.datasets import dataset_bytes, make_dataset, make_file
 from karnak_core.testing.gateway import RunningGateway, one_node, run_gateway
 from karnak_core.testing.orthanc import RunningOrthanc, run_orthanc
 from karnak_core.testing.peers import (
+    NO_ANSWER,
+    OpenAssociation,
     RunningStoreSCP,
     Stored,
     StoredFiles,
+    associate,
     dcmsend,
     run_store_scp,
     run_storescp,
@@ -28,11 +31,14 @@ from karnak_core.testing.peers import (
 from karnak_core.testing.waiting import free_port, missing, wait_until
 
 __all__ = [
+    "NO_ANSWER",
+    "OpenAssociation",
     "RunningGateway",
     "RunningOrthanc",
     "RunningStoreSCP",
     "Stored",
     "StoredFiles",
+    "associate",
     "dataset_bytes",
     "dcmsend",
     "free_port",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Sequence
@@ -180,34 +181,84 @@ def run_store_scp(
         server.shutdown()
 
 
+class OpenAssociation:
+    """A sender's association; made by :func:`associate`."""
+
+    def __init__(self, association: Any) -> None:
+        self._association = association
+        # pynetdicom's reactor, about to pause while a response is awaited, may still take it for a request and drop it
+        take = association.dimse.get_msg
+        association.dimse.get_msg = lambda block=False: take(block) if block else (None, None)
+        #: False: it was rejected, aborted or released
+        self.alive = bool(association.is_established)
+
+    def send(self, path: Path) -> int:
+        """Send a file, its data set as it is; return the status, or ``NO_ANSWER``."""
+        if not self.alive:
+            return NO_ANSWER
+        try:
+            status = self._association.send_c_store(path)
+        except ValueError:
+            return NO_ANSWER  # no context for it was accepted
+        except RuntimeError:
+            status = None
+        if status and "Status" in status:
+            return int(status.Status)
+        self.alive = False
+        return NO_ANSWER
+
+    def release(self) -> None:
+        """Release it, or abort what no longer answers."""
+        if self.alive:
+            self._association.release()
+        else:
+            self._association.abort()
+        self.alive = False
+
+
+@contextmanager
+def associate(
+    port: int,
+    paths: Sequence[Path],
+    *,
+    called: str = "FORWARD",
+    calling: str = "PYNETDICOM",
+    seconds: float = 30.0,
+) -> Iterator[OpenAssociation]:
+    """Open a pynetdicom association with contexts for these files, and release it in the end.
+
+    An answer that takes longer than ``seconds`` is none.
+    """
+    # in this process for good: threads that send would meet each other's setting
+    _config.STORE_SEND_CHUNKED_DATASET = True
+    ae = AE(ae_title=calling)
+    ae.maximum_pdu_size = 1 << 17
+    ae.dimse_timeout = seconds
+    metas = [split_dataset(path)[0] for path in paths]
+    for pair in dict.fromkeys((meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in metas):
+        ae.add_requested_context(*pair)
+    opened = OpenAssociation(
+        ae.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_CONN_OPEN, _without_delay)])
+    )
+    try:
+        yield opened
+    finally:
+        opened.release()
+
+
 def send(port: int, paths: Sequence[Path], *, called: str = "FORWARD", calling: str = "PYNETDICOM") -> list[int]:
     """Send files with pynetdicom, their data sets as they are, over one association.
 
     Returns
     -------
     list of int
-        The status of each; ``NO_ANSWER`` where the association was rejected or broke, or its context was not accepted.
+        The status of each; ``NO_ANSWER`` where no context for it was accepted, and from where the association was
+        rejected or broke on.
     """
-    metas = [split_dataset(path)[0] for path in paths]
-    ae = AE(ae_title=calling)
-    ae.maximum_pdu_size = 1 << 17
-    for pair in dict.fromkeys((meta.MediaStorageSOPClassUID, meta.TransferSyntaxUID) for meta in metas):
-        ae.add_requested_context(*pair)
-    association = ae.associate("127.0.0.1", port, ae_title=called)
-    if not association.is_established:
-        return [NO_ANSWER] * len(paths)
-    before, _config.STORE_SEND_CHUNKED_DATASET = _config.STORE_SEND_CHUNKED_DATASET, True
-    try:
-        return [_send_one(association, path) for path in paths]
-    finally:
-        _config.STORE_SEND_CHUNKED_DATASET = before
-        association.release()
+    with associate(port, paths, called=called, calling=calling) as association:
+        return [association.send(path) for path in paths]
 
 
-def _send_one(association: Any, path: Path) -> int:
-    try:
-        status = association.send_c_store(path)
-    except (RuntimeError, ValueError):
-        # the association broke before; or no context for it was accepted
-        return NO_ANSWER
-    return int(status.Status) if "Status" in status else NO_ANSWER
+def _without_delay(event: evt.Event) -> None:
+    connection: Any = event.assoc.dul.socket
+    connection.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
