@@ -15,7 +15,7 @@ from time import monotonic
 from typing import Final
 
 from karnak_core.dimse.errors import ConnectionLost, PeerTimeout
-from karnak_core.tls import in_words
+from karnak_core.tls import in_words, is_cut
 
 #: holds two of the largest PDUs that we announce
 BUFFER_BYTES: Final = 256 << 10
@@ -334,5 +334,5 @@ def _timeval(seconds: float) -> bytes:
 
 def _words(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
-        return in_words(error)
+        return "cut off" if is_cut(error) else in_words(error)
     return (error.strerror or type(error).__name__).lower()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import Final
 
 from karnak_core.dimse import pdu
@@ -33,6 +34,9 @@ from karnak_core.tls import HandshakeCut, HandshakeFailed, TlsFileError, in_word
 
 #: below this a peer's limit is nonsense
 SHORTEST_MAX_PDU: Final = 64
+
+#: how long to look for an alert on a connection that broke
+LAST_WORDS_SECONDS: Final = 0.5
 
 #: host, port, timeout in seconds -> a connected socket, with TLS where it shall be
 Connect = Callable[[str, int, float], socket.socket]
@@ -86,8 +90,9 @@ def establish(
         connection.close()
         raise PeerTimeout(f"no answer to the association request from {peer}") from error
     except ConnectionLost as error:
+        lost = _lost(connection, error)
         connection.close()
-        raise _lost(connection, error) from error
+        raise lost from error
     except BaseException:
         connection.close()
         raise
@@ -96,12 +101,26 @@ def establish(
 
 def _lost(connection: Connection, error: ConnectionLost) -> ConnectionLost | TlsFailed:
     """Say what it most likely means that the connection ended before the association was answered."""
-    if is_alert(error.__cause__):
-        # in TLS 1.3 our certificate is looked at after our side of the handshake is done
-        return TlsFailed(f"no TLS with {connection.peer}: {in_words(error.__cause__)}")
     if isinstance(connection.socket, ssl.SSLSocket):
+        # in TLS 1.3 the peer looks at our certificate when our side of the handshake is done already
+        alert = _alert(connection, error)
+        if alert is not None:
+            return TlsFailed(f"no TLS with {connection.peer}: {in_words(alert)}")
         return ConnectionLost(f"{error}, right after the TLS handshake; does it want another certificate of ours?")
     return ConnectionLost(f"{error}, without an answer; does it know this host? does it expect TLS?")
+
+
+def _alert(connection: Connection, error: ConnectionLost) -> BaseException | None:
+    """Return the alert that ended the connection; it may have come before what we could not send any more."""
+    if is_alert(error.__cause__):
+        return error.__cause__
+    try:
+        connection.fill(monotonic() + LAST_WORDS_SECONDS)
+    except ConnectionLost as last:
+        return last.__cause__ if is_alert(last.__cause__) else None
+    except PeerTimeout:
+        pass
+    return None
 
 
 def _connection(host: str, port: int, peer: str, connect: Connect, timeouts: Timeouts) -> Connection:

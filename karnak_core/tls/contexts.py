@@ -21,7 +21,7 @@ Look = tuple[int, int, int, int] | None
 
 
 class ServerSettings(Protocol):
-    """What the side that accepts needs; hashable. `karnak_core.config.tls.ServerTLS` is one."""
+    """What the side that accepts needs. `karnak_core.config.tls.ServerTLS` is one."""
 
     @property
     def certificate(self) -> str: ...
@@ -31,11 +31,10 @@ class ServerSettings(Protocol):
     def client_ca(self) -> str | None: ...
     @property
     def require_client_certificate(self) -> bool: ...
-    def __hash__(self) -> int: ...
 
 
 class ClientSettings(Protocol):
-    """What the side that connects needs; hashable. `karnak_core.config.tls.ClientTLS` is one."""
+    """What the side that connects needs. `karnak_core.config.tls.ClientTLS` is one."""
 
     @property
     def ca(self) -> str | None: ...
@@ -45,7 +44,6 @@ class ClientSettings(Protocol):
     def key(self) -> str | None: ...
     @property
     def check_hostname(self) -> bool: ...
-    def __hash__(self) -> int: ...
 
 
 class WatchedContext:
@@ -126,41 +124,47 @@ def _look(path: str) -> Look:
     return found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-@lru_cache(maxsize=64)
 def server_context(settings: ServerSettings) -> WatchedContext:
     """Return the context of the side that accepts; the same for the same settings."""
+    return _server(settings.certificate, settings.key, settings.client_ca, settings.require_client_certificate)
 
+
+@lru_cache(maxsize=64)
+def _server(certificate: str, key: str, client_ca: str | None, required: bool) -> WatchedContext:
     def make() -> ssl.SSLContext:
         context = new_context(ssl.PROTOCOL_TLS_SERVER)
         # a session that is taken up again would outlive a change of client_ca
         context.options |= ssl.OP_NO_TICKET
         context.num_tickets = 0
-        check_key(settings.key, settings.certificate)
-        load_identity(context, settings.certificate, settings.key)
-        if settings.client_ca is not None:
-            load_authorities(context, settings.client_ca)
-            context.verify_mode = ssl.CERT_REQUIRED if settings.require_client_certificate else ssl.CERT_OPTIONAL
-        elif settings.require_client_certificate:
+        check_key(key, certificate)
+        load_identity(context, certificate, key)
+        if client_ca is not None:
+            load_authorities(context, client_ca)
+            context.verify_mode = ssl.CERT_REQUIRED if required else ssl.CERT_OPTIONAL
+        elif required:
             raise TlsFileError("require_client_certificate needs client_ca")
         return context
 
-    return WatchedContext(make, settings.certificate, (settings.key, settings.client_ca))
+    return WatchedContext(make, certificate, (key, client_ca))
+
+
+def client_context(settings: ClientSettings) -> WatchedContext:
+    """Return the context of the side that connects; the same for the same settings."""
+    return _client(settings.ca, settings.certificate, settings.key, settings.check_hostname)
 
 
 @lru_cache(maxsize=1024)
-def client_context(settings: ClientSettings) -> WatchedContext:
-    """Return the context of the side that connects; the same for the same settings."""
-
+def _client(ca: str | None, certificate: str | None, key: str | None, check_hostname: bool) -> WatchedContext:
     def make() -> ssl.SSLContext:
         context = new_context(ssl.PROTOCOL_TLS_CLIENT)
-        context.check_hostname = settings.check_hostname
-        if settings.ca is None:
+        context.check_hostname = check_hostname
+        if ca is None:
             context.load_default_certs(ssl.Purpose.SERVER_AUTH)
         else:
-            load_authorities(context, settings.ca)
-        if settings.certificate is not None and settings.key is not None:
-            check_key(settings.key, settings.certificate)
-            load_identity(context, settings.certificate, settings.key)
+            load_authorities(context, ca)
+        if certificate is not None and key is not None:
+            check_key(key, certificate)
+            load_identity(context, certificate, key)
         return context
 
-    return WatchedContext(make, settings.certificate, (settings.key, settings.ca))
+    return WatchedContext(make, certificate, (key, ca))

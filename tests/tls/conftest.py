@@ -19,6 +19,9 @@ import trustme
 from karnak_core import tls
 from karnak_core.config.tls import ClientTLS, ServerTLS
 from karnak_core.dimse import AcceptedAssociation, Association, ProposedContext, Timeouts
+from karnak_core.model import OpenContext
+from karnak_plugins.dicom_dest.config import DicomDestination
+from karnak_plugins.dicom_dest.storage_scu import StorageSCU
 
 VERIFICATION = "1.2.840.10008.1.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -169,3 +172,14 @@ def associate(port: int, settings: ClientTLS | None, *, called: str = "FORWARD",
 @pytest.fixture(scope="session")
 def open_association() -> Callable[..., Association]:
     return associate
+
+
+@pytest.fixture
+def probe(tmp_path: Path) -> Callable[..., str]:
+    """Probe a port of the loopback as a destination of type ``dicom`` does."""
+
+    def ask(port: int, settings: ClientTLS | None, hostname: str = "127.0.0.1") -> str:
+        config = DicomDestination(ae_title="PEER", hostname=hostname, port=port, tls=settings, connect_timeout=1.0)
+        return StorageSCU(config, OpenContext(data_directory=tmp_path, forward_node="FORWARD")).probe()
+
+    return ask

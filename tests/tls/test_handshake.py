@@ -14,10 +14,7 @@ from karnak_core import tls
 from karnak_core.config.tls import ClientTLS, ServerTLS
 from karnak_core.dimse import ConnectionFailed, TlsFailed
 from karnak_core.errors import Misconfigured, Unreachable
-from karnak_core.model import OpenContext
 from karnak_core.testing import free_port, wait_until
-from karnak_plugins.dicom_dest.config import DicomDestination
-from karnak_plugins.dicom_dest.storage_scu import StorageSCU
 
 VERSIONS = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -29,17 +26,6 @@ def server_settings(identity, **others):
 def client_settings(authority=None, identity=None, **others):
     shown = {"certificate": identity.certificate, "key": identity.key} if identity else {}
     return ClientTLS(ca=authority.file if authority else None, **shown, **others)
-
-
-@pytest.fixture
-def probe(tmp_path):
-    """Probe a port of the loopback as a destination of type ``dicom`` does."""
-
-    def ask(port, settings, hostname="127.0.0.1"):
-        config = DicomDestination(ae_title="PEER", hostname=hostname, port=port, tls=settings, connect_timeout=1.0)
-        return StorageSCU(config, OpenContext(data_directory=tmp_path, forward_node="FORWARD")).probe()
-
-    return ask
 
 
 def test_a_context_offers_only_what_bcp_195_recommends():
@@ -283,3 +269,23 @@ def test_tls_failed_is_what_the_upper_layer_raises(authority, stranger, make_ser
     server = make_server(server_settings(stranger.issue()))
     with pytest.raises(TlsFailed, match=r"no TLS with FORWARD at 127.0.0.1"):
         open_association(server.port, client_settings(authority))
+
+
+def test_an_alert_that_comes_before_we_have_said_anything_is_told(authority, strange_peer, open_association):
+    """In TLS 1.3 a certificate is refused when our side is done; the peer may close before our request is out."""
+    closed = threading.Event()
+    settings = server_settings(authority.issue(), client_ca=authority.file, require_client_certificate=True)
+    context = tls.server_context(settings).get()
+
+    def refuse(sock):
+        with suppress(ssl.SSLError):
+            context.wrap_socket(sock, server_side=True)
+        closed.set()
+
+    def connect(host, port, timeout):
+        secured = tls.connect(host, port, timeout, client_settings(authority))
+        assert closed.wait(10.0)
+        return secured
+
+    with pytest.raises(TlsFailed, match="the peer requires a client certificate"):
+        open_association(strange_peer(refuse), None, connect=connect)
