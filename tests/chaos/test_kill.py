@@ -160,10 +160,10 @@ def test_a_process_that_ends_alone_is_started_again_and_works(
     assert send(gateway.port, [0]) == {0: 0}
     for round_, number in enumerate((signal.SIGTERM, signal.SIGKILL), start=1):
         running = gateway.children(role)
-        old = running[0]
+        old, count = running[0], len(running)
         os.kill(old, number)
         eventually(
-            lambda old=old, count=len(running): old not in (now := gateway.children(role)) and len(now) == count,
+            lambda old=old, count=count: old not in (now := gateway.children(role)) and len(now) == count,
             20,
             f"another {role} process",
         )
