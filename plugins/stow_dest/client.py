@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import logging
 import ssl
 from collections.abc import Iterable, Mapping
@@ -103,7 +104,9 @@ class Client:
 
     @property
     def proxy(self) -> str:
-        """Address of the HTTP proxy that the environment names for the server; empty: none."""
+        """Address of the HTTP proxy that the environment names for the server; empty: none, as for this machine."""
+        if self._host == "localhost" or _is_loopback(self._host):
+            return ""
         found = requests.utils.get_environ_proxies(self._config.url, no_proxy=None)
         return str(requests.utils.select_proxy(self._config.url, found) or "")
 
@@ -231,7 +234,8 @@ class Client:
             # several of one name are one list (RFC 9110 section 5.3)
             there = str(session.headers.get(name, ""))
             session.headers[name] = f"{there}, {value}" if there and name.lower() != "user-agent" else value
-        adapter = _Adapter(self.peer, config.timeout, context)
+        peer = f"{self.peer} (through a proxy)" if proxy else self.peer
+        adapter = _Adapter(peer, config.timeout, context)
         session.mount("http://", adapter)
         session.mount("https://", adapter)
         return session
@@ -246,6 +250,13 @@ class Client:
         except (OSError, TlsFileError):
             return False
         return True
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
 
 
 class _Session(requests.Session):

@@ -73,10 +73,10 @@ class StoreOverHTTP:
                 refused_alone = 0
             elif len(group) == 1:
                 refused_alone += 1
-            held = [pair for pair in answers if isinstance(pair[1], Misconfigured | Unreachable)]
-            yield from (pair for pair in answers if pair not in held)
-            yield from held
-            if held:
+            # what stops the batch comes last: nothing is looked at after it
+            answers.sort(key=lambda pair: isinstance(pair[1], Misconfigured | Unreachable))
+            yield from answers
+            if answers and isinstance(answers[-1][1], Misconfigured | Unreachable):
                 return
             parts.extendleft(reversed(verdict.again))
 

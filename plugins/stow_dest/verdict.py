@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from karnak_core.errors import DeliveryError, Misconfigured, Retryable
+from karnak_core.errors import DeliveryError, Retryable
 from karnak_core.model import Outgoing, Sent
 from karnak_core.outcomes import stow_failed, stow_refused, stow_stored
 from karnak_plugins.stow_dest.answer import Answer, read_answer
@@ -106,14 +106,9 @@ def _each(group: Sequence[Outgoing], answer: Answer, peer: str, status: int) -> 
         # it could not read whose it is; there is only one
         return Verdict(settled=[(outgoing, stow_failed(answer.unnamed[0], peer)) for outgoing in unlisted])
     if answer.unnamed and unlisted and len(group) > 1:
-        return Verdict(settled=_stop_last(settled), again=[[outgoing] for outgoing in unlisted])
+        return Verdict(settled=settled, again=[[outgoing] for outgoing in unlisted])
     reason = f"{peer} answered HTTP {status}, but lists the instance neither as stored nor as failed"
-    return Verdict(settled=_stop_last(settled), unknown=unlisted, doubt=Doubt(reason=reason))
-
-
-def _stop_last(settled: list[tuple[Outgoing, Sent | DeliveryError]]) -> list[tuple[Outgoing, Sent | DeliveryError]]:
-    """Put what holds the destination behind what is done: nothing is looked at after it."""
-    return sorted(settled, key=lambda pair: isinstance(pair[1], Misconfigured))
+    return Verdict(settled=settled, unknown=unlisted, doubt=Doubt(reason=reason))
 
 
 def _halves(group: Sequence[Outgoing]) -> list[Sequence[Outgoing]]:
