@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[1]
 #: From the bottom to the top. A line may import what stands on the lines above it; of its own line, only itself,
 #: unless BESIDE says more. A package that does not exist yet is simply not there.
 LAYERS: Sequence[Sequence[str]] = (
-    ("errors", "model", "expressions", "logs"),
+    ("errors", "model", "expressions", "logs", "data"),
     ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "tls"),
     ("plugins", "kinds", "config", "http_headers", "pseudonyms"),
     ("spool",),

@@ -1,0 +1,60 @@
+"""A data set, or an item of a sequence, while it is walked."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Self
+
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from karnak_core.deidentify.changes import Place
+from karnak_core.deidentify.encode import Encoder
+from karnak_core.deidentify.levels import Element
+from karnak_core.deidentify.visit import texts_of
+
+SPECIFIC_CHARACTER_SET = 0x00080005
+
+Elements = dict[BaseTag, Element]
+
+
+@dataclass(kw_only=True, slots=True)
+class Level:
+    """One level as it was received, and what is added to it."""
+
+    dataset: Dataset
+    encoder: Encoder
+    #: values of Specific Character Set that count here
+    character_set: tuple[str, ...]
+    #: tags of the sequences around it, from the root
+    path: tuple[int, ...] = ()
+    #: the same with indexes of items
+    place: Place = ()
+    added: Elements = field(default_factory=dict)
+
+    @classmethod
+    def root(cls, dataset: Dataset) -> Self:
+        """Return the outermost level."""
+        return cls._of(dataset, texts_of(dataset, SPECIFIC_CHARACTER_SET), (), ())
+
+    def item(self, dataset: Dataset, tag: int, index: int) -> Self:
+        """Return the level of an item of one of this level's sequences."""
+        own = SPECIFIC_CHARACTER_SET in dataset
+        character_set = texts_of(dataset, SPECIFIC_CHARACTER_SET) if own else self.character_set
+        return self._of(dataset, character_set, (*self.path, tag), (*self.place, (tag, index)))
+
+    @classmethod
+    def _of(cls, dataset: Dataset, character_set: tuple[str, ...], path: tuple[int, ...], place: Place) -> Self:
+        implicit, little = dataset.original_encoding
+        # a data set made by code has no encoding yet: it is encoded when it is written, from whatever this is
+        encoder = Encoder(bool(implicit), little is not False, character_set)
+        return cls(dataset=dataset, encoder=encoder, character_set=character_set, path=path, place=place)
+
+    def with_elements(self, elements: Elements) -> Dataset:
+        """Return a new data set with other elements, in the encoding of this one."""
+        source = self.dataset
+        new = Dataset(elements, parent_encoding=source._parent_encoding)
+        new.is_undefined_length_sequence_item = getattr(source, "is_undefined_length_sequence_item", False)
+        implicit, little = source.original_encoding
+        new.set_original_encoding(implicit, little, source.original_character_set or None)
+        return new

@@ -1,0 +1,86 @@
+"""What is in a data set or in an item of a sequence, without decoding more than is asked for."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import lru_cache
+
+from pydicom.datadict import dictionary_VR, private_dictionary_VR
+from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataset import Dataset
+from pydicom.errors import BytesLengthException
+
+from karnak_core.deidentify.errors import DeidentificationError, tag_text
+from karnak_core.deidentify.visit import texts_of
+
+Element = DataElement | RawDataElement
+
+#: What pydicom raises on bytes that are not what they should be.
+UNREADABLE = (
+    ArithmeticError,
+    AttributeError,
+    BytesLengthException,
+    EOFError,
+    LookupError,
+    NotImplementedError,
+    OSError,
+    RecursionError,
+    TypeError,
+    ValueError,
+    struct.error,
+)
+_ITEM = b"\xfe\xff\x00\xe0"
+
+
+def vr_of(level: Dataset, element: Element) -> str:
+    """Return an element's VR; that of the dictionaries where it comes without one, or as UN."""
+    vr = element.VR
+    if vr is not None and vr != "UN":
+        return str(vr)
+    tag = int(element.tag)
+    if not tag >> 16 & 1:
+        return public_vr(tag)
+    if element.tag.element < 0x100:
+        return "LO" if element.tag.element >= 0x10 else "UN"
+    creator = texts_of(level, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
+    try:
+        known = private_dictionary_VR(element.tag, creator[0]) if creator else "UN"
+    except KeyError:
+        known = "UN"
+    if known == "UN" and isinstance(element, RawDataElement) and (element.value or b"").startswith(_ITEM):
+        # perhaps a sequence that passed through something that did not know its VR
+        return "SQ" if _read_items(level, element) is not None else known
+    return known
+
+
+@lru_cache(maxsize=8192)
+def public_vr(tag: int) -> str:
+    """Return the VR of the data dictionary (PS3.6); UN for tags that are not in it."""
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
+        return "UN"
+
+
+def items_of(level: Dataset, element: Element) -> Sequence[Dataset]:
+    """Return the items of a sequence; raises `DeidentificationError` when they cannot be read."""
+    if isinstance(element, RawDataElement):
+        if not element.value:
+            return ()
+        value = _read_items(level, element)
+        if value is None:
+            raise DeidentificationError(f"{tag_text(element.tag)} SQ: its items cannot be read")
+        return value
+    return element.value or ()
+
+
+def _read_items(level: Dataset, element: RawDataElement) -> Sequence[Dataset] | None:
+    raw = element._replace(VR="SQ")
+    if element.VR == "UN":  # encoded as if it were implicit VR little endian (PS3.5 section 6.2.2 note 2)
+        raw = raw._replace(is_implicit_VR=True, is_little_endian=True)
+    items: Sequence[Dataset] | None = None
+    with suppress(*UNREADABLE):  # their messages may quote a value
+        items = convert_raw_data_element(raw, encoding=level._character_set, ds=level).value
+    return items

@@ -1,0 +1,115 @@
+"""What a profile element may look at when it decides: the instance as it was received, and one of its elements."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from pydicom.dataset import Dataset
+
+from karnak_core.deidentify.errors import DeidentificationError
+from karnak_core.deidentify.hashing import Hasher
+from karnak_core.expressions.spots import RuleError
+from karnak_core.expressions.values import text_values
+
+#: VRs whose values can be read as text
+_WITH_TEXT = frozenset(
+    "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST SV TM UC UI UL UR US UT UV".split()  # noqa: SIM905
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lookup:
+    """A request of ``action.replace.api``."""
+
+    #: GET or POST
+    method: str
+    url: str
+    #: JSON text; None for a GET
+    body: str | None
+    #: name of the authenticator; None: none
+    authenticator: str | None
+
+
+#: Sends a request and returns the text of the answer; raises `karnak_core.errors.DeliveryError` where there is none.
+Fetch = Callable[[Lookup], str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Received:
+    """An instance as it was received, and what is derived from its project."""
+
+    dataset: Dataset
+    hasher: Hasher
+    patient_id: str
+    sop_class_uid: str
+    fetch: Fetch | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Visit:
+    """One data element of a received instance."""
+
+    received: Received
+    #: the data set, or item of a sequence, that the element is in
+    level: Dataset
+    #: tags of the sequences around it, from the root
+    path: tuple[int, ...]
+    tag: int
+    vr: str
+
+    def texts(self) -> tuple[str, ...]:
+        """Return its values as text; none for an empty one, a sequence, or a VR that has no text.
+
+        Raises
+        ------
+        DeidentificationError
+            They cannot be decoded.
+        """
+        return texts_of(self.level, self.tag) if self.vr in _WITH_TEXT else ()
+
+    def has_text(self) -> bool:
+        """Tell whether its VR has values that can be read as text."""
+        return self.vr in _WITH_TEXT
+
+    def string_value(self) -> str | None:
+        """Return its first value as text, None when there is none."""
+        texts = self.texts()
+        return texts[0] or None if texts else None
+
+
+def texts_of(level: Dataset, tag: int) -> tuple[str, ...]:
+    """Return the values of an element as text; raises `DeidentificationError` when they cannot be decoded."""
+    try:
+        return text_values(level, tag)
+    except RuleError as error:
+        problem = str(error)
+    raise DeidentificationError(problem)
+
+
+#: UI attributes that name something of the standard or of a vendor, never an instance: they are not replaced
+CLASS_UIDS = frozenset(
+    {
+        0x00041510,  # Referenced SOP Class UID in File
+        0x00041512,  # Referenced Transfer Syntax UID in File
+        0x0004151A,  # Referenced Related General SOP Class UID in File
+        0x00080016,  # SOP Class UID
+        0x0008001A,  # Related General SOP Class UID
+        0x0008001B,  # Original Specialized SOP Class UID
+        0x00080062,  # SOP Classes in Study
+        0x0008010C,  # Coding Scheme UID
+        0x0008010D,  # Context Group Extension Creator UID
+        0x00080117,  # Context UID
+        0x00080118,  # Mapping Resource UID
+        0x0008040E,  # Stored Instance Transfer Syntax UID
+        0x00081150,  # Referenced SOP Class UID
+        0x0008115A,  # SOP Classes Supported
+        0x00083002,  # Available Transfer Syntax UID
+        0x0018100B,  # Manufacturer's Device Class UID
+        0x00340003,  # Flow Transfer Syntax UID
+        0x04000010,  # MAC Calculation Transfer Syntax UID
+        0x04000510,  # Encrypted Content Transfer Syntax UID
+        0x30100052,  # Pertinent SOP Classes in Study
+        0x30100053,  # Pertinent SOP Classes in Series
+    }
+)
