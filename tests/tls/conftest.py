@@ -107,7 +107,8 @@ class Echoes:
 class Server:
     """Accepts associations, with TLS where there are settings; ends with its ``with`` block."""
 
-    def __init__(self, settings: ServerTLS | None, maximum: ssl.TLSVersion | None = None) -> None:
+    def __init__(self, settings: ServerTLS | None, maximum: ssl.TLSVersion | None = None, artim: float = 5.0) -> None:
+        self._timeouts = Timeouts(artim=artim)
         self.refused: list[str] = []
         context = tls.server_context(settings) if settings else None
         if context and maximum:
@@ -115,7 +116,7 @@ class Server:
         self._wrap = tls.accepting(context) if context else None
         self._listening = socket.create_server(("127.0.0.1", 0), backlog=128)
         self.port: int = self._listening.getsockname()[1]
-        self._running: list[tuple[AcceptedAssociation, threading.Thread]] = []
+        self.running: list[tuple[AcceptedAssociation, threading.Thread]] = []
         self._thread = threading.Thread(target=self._accept, daemon=True)
 
     def __enter__(self) -> Server:
@@ -126,7 +127,7 @@ class Server:
         self._listening.shutdown(socket.SHUT_RDWR)
         self._thread.join(10.0)
         self._listening.close()
-        for association, thread in self._running:
+        for association, thread in self.running:
             association.abort()
             thread.join(10.0)
 
@@ -140,12 +141,12 @@ class Server:
                 sock,
                 address,
                 Echoes(),
-                timeouts=Timeouts(artim=5.0),
+                timeouts=self._timeouts,
                 wrap=self._wrap,
                 refused=self.refused.append,
             )
             thread = threading.Thread(target=association.run, daemon=True)
-            self._running.append((association, thread))
+            self.running.append((association, thread))
             thread.start()
 
 

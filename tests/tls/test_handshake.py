@@ -289,3 +289,34 @@ def test_an_alert_that_comes_before_we_have_said_anything_is_told(authority, str
 
     with pytest.raises(TlsFailed, match="the peer requires a client certificate"):
         open_association(strange_peer(refuse), None, connect=connect)
+
+
+def ended(sock):
+    """Wait for the end of a connection, with or without an alert before it."""
+    try:
+        return sock.recv(100)[:1] in (b"", b"\x15")
+    except ConnectionResetError:
+        return True
+
+
+@pytest.mark.parametrize("said", [b"", bytes((22, 3, 1, 2, 0, 1, 0, 1))], ids=["nothing", "half a hello"])
+def test_a_client_that_is_silent_in_the_handshake_is_stopped_at_once(authority, make_server, said):
+    server = make_server(server_settings(authority.issue()))
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        silent.sendall(said)
+        wait_until(lambda: server.running)
+        server.running[0][0].stop()
+        silent.settimeout(4.0)  # less than ARTIM
+        assert ended(silent)
+    assert server.refused == []
+
+
+@pytest.mark.parametrize("said", [b"", bytes((22, 3, 1, 2, 0, 1, 0, 1))], ids=["nothing", "half a hello"])
+def test_the_handshake_of_a_client_has_a_deadline(authority, make_server, said):
+    server = make_server(server_settings(authority.issue()), artim=0.3)
+    with socket.create_connection(("127.0.0.1", server.port)) as silent:
+        silent.sendall(said)
+        silent.settimeout(4.0)
+        assert ended(silent)
+    wait_until(lambda: not server.running[0][1].is_alive())
+    assert server.refused == []
