@@ -1,10 +1,11 @@
 #!/bin/sh
-# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc, PostgreSQL.
+# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc with DICOMweb, PostgreSQL.
 set -eu
 have() { command -v "$1" >/dev/null 2>&1; }
 missing=""
 have dcmsend || missing="$missing dcmtk"
 have Orthanc || missing="$missing orthanc"
+ls /usr/share/orthanc/plugins/libOrthancDicomWeb.so* >/dev/null 2>&1 || missing="$missing orthanc-dicomweb"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
 [ -n "$missing" ] || exit 0
 if ! have apt-get || [ "$(id -u)" != 0 ]; then

@@ -7,6 +7,7 @@ absolute deadline bounds the whole of what is waited for, so that a slow drip of
 from __future__ import annotations
 
 import contextlib
+import mmap
 import socket
 import ssl
 import struct
@@ -37,7 +38,8 @@ class Connection:
         #: for messages: ``AE at host:port``
         self.peer = peer
         #: the bytes received and not consumed are ``view[start:end]``
-        self.view: Final = memoryview(bytearray(BUFFER_BYTES))
+        # pages of it are there once they are used: a connection that sends nothing costs nothing
+        self.view: Final = memoryview(mmap.mmap(-1, BUFFER_BYTES))
         self.start = 0
         self.end = 0
         self.socket: Final = sock
