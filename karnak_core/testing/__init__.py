@@ -28,7 +28,7 @@ from karnak_core.testing.peers import (
     send,
     storescu,
 )
-from karnak_core.testing.waiting import free_port, missing, wait_until
+from karnak_core.testing.waiting import free_port, listens, missing, wait_until
 
 __all__ = [
     "NO_ANSWER",
@@ -42,6 +42,7 @@ __all__ = [
     "dataset_bytes",
     "dcmsend",
     "free_port",
+    "listens",
     "make_dataset",
     "make_file",
     "missing",

@@ -15,8 +15,12 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
+from karnak_core.config import store
+from karnak_core.config.load import read_file
 from karnak_core.database import open_database
+from karnak_core.database.secrets import open_vault
 from karnak_core.model import State
+from karnak_core.plugins import load
 from karnak_core.spool.views import Filter
 from karnak_core.spool.views import deliveries as select_deliveries
 from karnak_core.testing.waiting import wait_until
@@ -63,6 +67,7 @@ class RunningGateway:
         self.host, self.port = "", 0
         #: what it logs
         self.log = data.with_name(f"{data.name}.log")
+        self._own_environment = bool(environment)
         self._environment = {**os.environ, **(environment or {})}
         self._process: subprocess.Popen[str] | None = None
 
@@ -104,7 +109,14 @@ class RunningGateway:
     def apply(self, configuration: Mapping[str, Any]) -> None:
         """Make this the configuration; what runs follows within two seconds."""
         self.configuration = dict(configuration)
-        self.run("apply", str(self._written(self.configuration)))
+        written = self._written(self.configuration)
+        if self._own_environment:
+            # there may be plugins that are not here
+            self.run("apply", str(written))
+            return
+        loaded, plugins = read_file(written, load)
+        with closing(open_database(self.database_url, self.data)) as database:
+            store.apply(database, plugins, open_vault(self.data), loaded, author="test", comment=written.name)
 
     def status(self) -> dict[str, Any]:
         """Return what ``karnak status --json`` prints."""
