@@ -22,6 +22,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("plugins", "kinds", "config", "http_headers", "pseudonyms"),
     ("spool",),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
+    ("child",),
     ("gateway",),
     ("cli", "commands", "testing"),
 )  # fmt: skip

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 import click
 
 from karnak_core import logs
+from karnak_core.child import RETIRE
 from karnak_core.commands.common import Place, data_options
 from karnak_core.config.store import Following
 from karnak_core.database import Database
@@ -83,6 +84,8 @@ def process(
 @click.pass_obj
 def receive(started: Started, descriptor: int) -> None:
     """Receive instances."""
+    retire = threading.Event()
+    signal.signal(RETIRE, lambda *_: retire.set())
     receive_process.run(
         listening=socket.socket(fileno=descriptor),
         database=started.database,
@@ -91,6 +94,7 @@ def receive(started: Started, descriptor: int) -> None:
         plugins=started.plugins,
         wake=open_wakeups(started.database, started.place.data_directory),
         stop=started.stop,
+        retire=retire,
         grace=GRACE_SECONDS,
         ready=started.say_ready,
     )

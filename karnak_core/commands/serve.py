@@ -9,12 +9,13 @@ import click
 from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core import logs
+from karnak_core.child import Setting
 from karnak_core.commands.common import Place, data_options, fail, who
 from karnak_core.config import store
 from karnak_core.config.load import read_file
 from karnak_core.database import Database
 from karnak_core.errors import ConfigurationError, KarnakError, PluginError
-from karnak_core.gateway import Gateway, Setting, hold
+from karnak_core.gateway import Gateway, hold
 
 
 @click.command()

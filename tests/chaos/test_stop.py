@@ -8,6 +8,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
@@ -138,6 +139,12 @@ def test_a_second_gateway_on_the_same_data_is_refused_and_changes_nothing(
     assert set(peer.taken) == {uid(1)}
 
 
+def all_stopped(pid: int) -> bool:
+    """Whether every thread of a process is stopped (proc(5), the third field of stat)."""
+    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+
+
 def test_a_stopped_process_that_lost_nothing_but_time_goes_on(make_gateway: MakeGateway, make_peer: MakePeer) -> None:
     peer = make_peer()
     gateway = make_gateway(dicom(peer)).start()
@@ -146,6 +153,8 @@ def test_a_stopped_process_that_lost_nothing_but_time_goes_on(make_gateway: Make
     with open(gateway.data / "karnak.lock", "rb") as turn:
         fcntl.flock(turn, fcntl.LOCK_EX)
         os.kill(deliverer, signal.SIGSTOP)
+        # one that still waited for the lock would get it, and stop with it
+        eventually(lambda: all_stopped(deliverer), 10, "every thread is stopped")
     assert set(send(gateway.port, range(20)).values()) == {0}
     os.kill(deliverer, signal.SIGCONT)
     gateway.wait_until_settled(30)
