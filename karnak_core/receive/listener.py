@@ -63,12 +63,23 @@ class Listener:
         except tls.TlsFileError as error:
             logger.error("listener.tls: %s; every connection is refused until it can be used", error)
 
+    @property
+    def busy(self) -> bool:
+        """Say whether there are connections."""
+        with self._lock:
+            return bool(self._running)
+
+    def close(self) -> None:
+        """Accept no more; associations that are open go on. May be called twice."""
+        if not self._stopping.is_set():
+            self._stopping.set()
+            os.write(self._wake_write, b"1")
+            self._thread.join()
+            self._socket.close()
+
     def stop(self, grace: float) -> None:
         """Accept no more, let instances in flight finish for ``grace`` seconds, then abort."""
-        self._stopping.set()
-        os.write(self._wake_write, b"1")
-        self._thread.join()
-        self._socket.close()
+        self.close()
         with self._lock:
             running = list(self._running.items())
         for association, _ in running:

@@ -36,10 +36,14 @@ def run(
     plugins: Plugins,
     wake: Wakeups,
     stop: threading.Event,
+    retire: threading.Event,
     grace: float,
     ready: Callable[[], None],
 ) -> None:
-    """Receive until ``stop`` is set; then let instances in flight finish for ``grace`` seconds."""
+    """Receive until ``stop`` is set; then let instances in flight finish for ``grace`` seconds.
+
+    When ``retire`` is set, no more associations are accepted; it ends with the last of those that are open.
+    """
     writer = SpoolWriter(folder)
     space = Space(folder, following.configuration.storage.reserve)
     refusals = Refusals(database)
@@ -55,6 +59,10 @@ def run(
     logger.info("receiving")
     try:
         while not stop.is_set():
+            if retire.is_set():
+                listener.close()
+                if not listener.busy:
+                    break
             changed.wait(FOLLOW_SECONDS)
             changed.clear()
             refusals.flush()
