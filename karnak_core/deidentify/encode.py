@@ -6,6 +6,7 @@ import struct
 from functools import lru_cache
 
 from pydicom.charset import convert_encodings
+from pydicom.charset import python_encoding as KNOWN_TERMS
 from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
@@ -102,11 +103,9 @@ def python_encoding(specific_character_set: tuple[str, ...]) -> str | None:
     """Return the codec that text can be encoded with; None where there is none for everything beyond ASCII."""
     if len(specific_character_set) > 1:
         return None  # code extensions: what needs one is written in UTF-8 instead
-    if specific_character_set in ((), ("",), ("ISO_IR 6",)):
+    term = specific_character_set[0] if specific_character_set else ""
+    if term in ("", "ISO_IR 6") or term not in KNOWN_TERMS:
         return None
-    try:
-        encoding = convert_encodings(list(specific_character_set))[0]
-    except (LookupError, ValueError, TypeError):
-        return None
+    encoding = convert_encodings([term])[0]
     # JIS X 0201 has other signs at two places of ASCII
     return None if encoding == "shift_jis" else encoding

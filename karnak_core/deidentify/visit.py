@@ -105,7 +105,6 @@ CLASS_UIDS = frozenset(
         0x00081150,  # Referenced SOP Class UID
         0x0008115A,  # SOP Classes Supported
         0x00083002,  # Available Transfer Syntax UID
-        0x0018100B,  # Manufacturer's Device Class UID
         0x00340003,  # Flow Transfer Syntax UID
         0x04000010,  # MAC Calculation Transfer Syntax UID
         0x04000510,  # Encrypted Content Transfer Syntax UID
