@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydicom.dataelem import DataElement
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
@@ -136,6 +136,8 @@ class Walk:
             raise ExcludedBy(self._plan.steps[index])
         if isinstance(action, Remove):
             return None
+        if element.value is None and isinstance(element, RawDataElement) and element.length:
+            element = level.dataset.get_item(tag)  # its reading had been deferred
         vr = element.VR
         if vr is None or vr == "UN":
             vr = vr_of(level.dataset, element)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from io import BytesIO
+from pathlib import Path
 from typing import Any
 
 import pydicom
@@ -429,6 +430,26 @@ def test_received_data_set_keeps_its_values(
     before = encode(received)
     basic_profile().apply(received, project, "PSN-1", changes=True)
     assert encode(received) == before
+
+
+def test_elements_that_are_read_later_are_read(
+    image: Dataset, project: Project, encode: Callable[..., bytes], tmp_path: Path, make_profile: MakeProfile
+) -> None:
+    image.ImageComments = "Quill " * 100
+    image.DerivationDescription = "kept " * 100
+    path = tmp_path / "image"
+    path.write_bytes(bytes(128) + b"DICM" + encode(image))
+    received = pydicom.dcmread(path, defer_size=100, force=True)
+    profile = make_profile(
+        "  - {name: z, codename: action.on.specific.tags, action: Z, tags: [00204000]}\n"
+        "  - {name: k, codename: action.on.specific.tags, action: K, tags: [00082111]}",
+        basic=True,
+    )
+    result = profile.apply(received, project, "PSN-1")
+    assert isinstance(result, Result)
+    out = encode(result.dataset)
+    assert b"Quill" not in out
+    assert b"kept kept" in out
 
 
 def test_value_that_cannot_be_decoded_fails_without_being_quoted(
