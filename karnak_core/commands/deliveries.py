@@ -7,6 +7,7 @@ import functools
 import json
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
@@ -151,7 +152,8 @@ def retry(place: Place, chosen: Filter, everything: bool) -> None:
     with database.write() as connection:
         count = decisions.retry(connection, chosen, who())
         topics = decisions.pending_topics(connection)
-    wakeups.open_wakeups(database, place.data_directory).publish(topics)
+    with closing(wakeups.open_wakeups(database, place.data_directory)) as wake:
+        wake.publish(topics)
     click.echo(f"{count} deliveries are tried again")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import click
 
 from karnak_core.commands.common import Place, data_options, fail
@@ -28,7 +30,8 @@ def probe(place: Place, name: str) -> None:
     with found.database.write() as connection:
         health.note_answer(connection, found.forward_node, destination.name)
         topics = decisions.pending_topics(connection)
-    wakeups.open_wakeups(found.database, place.data_directory).publish(topics)
+    with closing(wakeups.open_wakeups(found.database, place.data_directory)) as wake:
+        wake.publish(topics)
     if not destination.enabled:
         click.echo(f"{found.forward_node}/{destination.name} is disabled: nothing is sent to it")
     elif destination.paused:

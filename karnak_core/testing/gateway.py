@@ -23,6 +23,7 @@ from karnak_core.model import State
 from karnak_core.plugins import load
 from karnak_core.spool.views import Filter
 from karnak_core.spool.views import deliveries as select_deliveries
+from karnak_core.spool.wakeups import CONFIGURATION, open_wakeups
 from karnak_core.testing.waiting import wait_until
 
 T = TypeVar("T")
@@ -117,6 +118,8 @@ class RunningGateway:
         loaded, plugins = read_file(written, load)
         with closing(open_database(self.database_url, self.data)) as database:
             store.apply(database, plugins, open_vault(self.data), loaded, author="test", comment=written.name)
+            with closing(open_wakeups(database, self.data)) as wake:
+                wake.publish({CONFIGURATION})
 
     def status(self) -> dict[str, Any]:
         """Return what ``karnak status --json`` prints."""
