@@ -17,7 +17,8 @@ TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
 _ASCII_VRS = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _INTEGERS = {"SS": "h", "US": "H", "SL": "i", "UL": "I", "SV": "q", "UV": "Q"}
 _FLOATS = {"FL": "f", "FD": "d"}
-_LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
+#: VRs with a length of four bytes in explicit VR (PS3.5 section 7.1.2)
+LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _LARGEST_SHORT = 0xFFFE
 
 
@@ -37,7 +38,7 @@ class Encoder:
 
     def raw(self, tag: int, vr: str, value: bytes) -> RawDataElement:
         """Return an element with this encoded value."""
-        if len(value) > _LARGEST_SHORT and vr not in _LONG_VRS:
+        if len(value) > _LARGEST_SHORT and vr not in LONG_VRS:
             raise DeidentificationError(f"{tag_text(tag)} {vr}: the new value is too long for its VR")
         return RawDataElement(BaseTag(tag), vr, len(value), value, 0, self._implicit, self._little)
 

@@ -5,7 +5,6 @@ The formulas are those of the Java Karnak, so that a site that brings its secret
 
 from __future__ import annotations
 
-import hashlib
 import hmac
 import re
 
@@ -37,18 +36,16 @@ def secret_to_text(secret: bytes) -> str:
 class Hasher:
     """HMAC-SHA256 of texts with one secret; may be used by any number of threads."""
 
-    __slots__ = ("_keyed",)
+    __slots__ = ("_secret",)
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_LENGTH:
             raise ValueError(f"a secret has {SECRET_LENGTH} bytes, not {len(secret)}")
-        self._keyed = hmac.new(secret, digestmod=hashlib.sha256)
+        self._secret = bytes(secret)
 
     def digest(self, text: str) -> bytes:
         """Return the 32 bytes that stand for a text."""
-        keyed = self._keyed.copy()
-        keyed.update(text.encode("utf-8", "surrogatepass"))
-        return keyed.digest()
+        return hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
 
     def uid(self, uid: str) -> str | None:
         """Return the UID that replaces one, 44 characters at most; None for a blank one.

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import lru_cache
 
 from pydicom.datadict import dictionary_VR, private_dictionary_VR
-from pydicom.dataelem import DataElement, RawDataElement, convert_raw_data_element
+from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
 
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
+from karnak_core.deidentify.items import ItemReader, MalformedItems
 from karnak_core.deidentify.visit import texts_of
 
 Element = DataElement | RawDataElement
@@ -77,10 +77,16 @@ def items_of(level: Dataset, element: Element) -> Sequence[Dataset]:
 
 
 def _read_items(level: Dataset, element: RawDataElement) -> Sequence[Dataset] | None:
-    raw = element._replace(VR="SQ")
+    implicit, little = element.is_implicit_VR, element.is_little_endian
     if element.VR == "UN":  # encoded as if it were implicit VR little endian (PS3.5 section 6.2.2 note 2)
-        raw = raw._replace(is_implicit_VR=True, is_little_endian=True)
-    items: Sequence[Dataset] | None = None
-    with suppress(*UNREADABLE):  # their messages may quote a value
-        items = convert_raw_data_element(raw, encoding=level._character_set, ds=level).value
-    return items
+        implicit = little = True
+    value, encoding = element.value or b"", level._character_set
+    try:
+        return ItemReader(value, implicit=implicit, little=little).items(encoding)
+    except MalformedItems:
+        if implicit:
+            return None
+    try:  # some devices write implicit VR in the items of explicit VR
+        return ItemReader(value, implicit=True, little=little).items(encoding)
+    except MalformedItems:
+        return None

@@ -218,6 +218,10 @@ def test_basic_profile_over_the_files_of_pydicom(path: Path) -> None:
         pydicom.dcmwrite(BytesIO(), received, **encoding)
     except Exception:
         pytest.skip("pydicom cannot write it as it is")
+    if path.name == "rtplan_truncated.dcm":
+        with pytest.raises(DeidentificationError, match="items cannot be read"):
+            basic_profile().apply(received, PROJECT, "PSN-1", at=AT)
+        return
     result = basic_profile().apply(received, PROJECT, "PSN-1", at=AT)
     assert isinstance(result, Result)
     out = BytesIO()

@@ -1,0 +1,173 @@
+"""Items of a sequence, read from their bytes and written to them, with their elements left encoded.
+
+Stricter than pydicom, which warns and goes on where items are cut off: what has not been read cannot be decided, and
+must not stay in a sequence either (DICOM PS3.5 section 7.5).
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Mapping, MutableSequence
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from karnak_core.deidentify.encode import LONG_VRS
+
+_UNDEFINED = 0xFFFFFFFF
+_ITEM = 0xFFFEE000
+_ITEM_END = 0xFFFEE00D
+_SEQUENCE_END = 0xFFFEE0DD
+_DEEPEST = 64
+
+
+class MalformedItems(ValueError):
+    """The bytes are not those of items."""
+
+
+class ReadItem(Dataset):
+    """An item to look at: attributes of pydicom's class are set as they are everywhere else in Python, and sooner."""
+
+    __setattr__ = object.__setattr__  # type: ignore[assignment]
+
+
+class ItemReader:
+    """Reads the items of one sequence; ``value`` is what stands between its length and its end."""
+
+    def __init__(self, value: bytes, *, implicit: bool, little: bool) -> None:
+        self._value = value
+        self._implicit = implicit
+        self._little = little
+        self._head = struct.Struct("<HHI" if little else ">HHI")
+        self._short = struct.Struct("<HH2sH" if little else ">HH2sH")
+        self._long = struct.Struct("<I" if little else ">I")
+
+    def items(self, encoding: str | MutableSequence[str]) -> list[Dataset]:
+        """Return the items; ``encoding`` : pydicom's codecs for text in items without a character set of their own.
+
+        Raises
+        ------
+        MalformedItems
+            The bytes are not items from the first to the last, or one of them is cut off.
+        """
+        found: list[Dataset] = []
+        position, end = 0, len(self._value)
+        while position < end:
+            tag, length = self._tag(position, end)
+            if tag == _SEQUENCE_END and position + 8 == end:
+                break
+            if tag != _ITEM:
+                raise MalformedItems("an item does not start with its tag")
+            elements: dict[BaseTag, DataElement | RawDataElement] = {}
+            position = self._elements(position + 8, end, length, elements, 0)
+            item = ReadItem(elements, parent_encoding=encoding)
+            own = 0x00080005 in elements
+            item.set_original_encoding(self._implicit, self._little, item._character_set if own else encoding)
+            found.append(item)
+        return found
+
+    def _tag(self, position: int, end: int) -> tuple[int, int]:
+        if position + 8 > end:
+            raise MalformedItems("an element is cut off")
+        group, element, length = self._head.unpack_from(self._value, position)
+        return group << 16 | element, length
+
+    def _elements(
+        self, position: int, end: int, length: int, into: dict[BaseTag, DataElement | RawDataElement] | None, depth: int
+    ) -> int:
+        """Read the elements of one item; return where it ends."""
+        if depth > _DEEPEST:
+            raise MalformedItems("nested too deeply")
+        if length != _UNDEFINED:
+            if position + length > end:
+                raise MalformedItems("an item is cut off")
+            end = position + length
+        value, implicit, short, long = self._value, self._implicit, self._short, self._long
+        while position < end:
+            tag, size = self._tag(position, end)
+            vr = ""
+            if tag == _ITEM_END and length == _UNDEFINED:
+                return position + 8
+            if tag >> 16 == 0xFFFE:
+                raise MalformedItems("a delimiter stands where an element should")
+            position += 8
+            if not implicit:
+                *_, code, size = short.unpack_from(value, position - 8)
+                vr = code.decode("latin-1")
+                if not vr.isalpha() or not vr.isupper():
+                    raise MalformedItems("an element has no VR")
+                if vr in LONG_VRS:
+                    if position + 4 > end:
+                        raise MalformedItems("an element is cut off")
+                    (size,) = long.unpack_from(value, position)
+                    position += 4
+            start = position
+            if size == _UNDEFINED:
+                stop, position = self._end_of_sequence(start, end, depth + 1, vr)
+            else:
+                stop = position = start + size
+                if stop > end:
+                    raise MalformedItems("an element is cut off")
+            if into is not None:
+                raw = RawDataElement(BaseTag(tag), vr or None, size, value[start:stop], 0, implicit, self._little)
+                into[raw.tag] = raw
+        if length == _UNDEFINED:
+            raise MalformedItems("an item has no end")
+        return end
+
+    def _end_of_sequence(self, position: int, end: int, depth: int, vr: str) -> tuple[int, int]:
+        """Return where a value of undefined length ends, and where the next element starts."""
+        # items in UN are always implicit VR (PS3.5 section 6.2.2 note 2); fragments of pixel data have no elements
+        inner = self
+        if vr == "UN" and not self._implicit:
+            inner = ItemReader(self._value, implicit=True, little=True)
+        while True:
+            tag, length = inner._tag(position, end)
+            if tag == _SEQUENCE_END:
+                return position, position + 8
+            if tag != _ITEM:
+                raise MalformedItems("an item does not start with its tag")
+            position += 8
+            if vr in ("OB", "OW"):
+                position += length
+            else:
+                position = inner._elements(position, end, length, None, depth)
+
+
+def encoded_items(
+    items: Iterable[Mapping[BaseTag, DataElement | RawDataElement]], *, implicit: bool, little: bool
+) -> bytes | None:
+    """Return the bytes of items; None where an element is not encoded, or is encoded otherwise."""
+    head = struct.Struct("<HHI" if little else ">HHI")
+    short = struct.Struct("<HH2sH" if little else ">HH2sH")
+    long = struct.Struct("<HH2sHI" if little else ">HH2sHI")
+    parts: list[bytes] = []
+    for item in items:
+        own: list[bytes] = []
+        for number, element in sorted((int(tag), element) for tag, element in item.items()):
+            if not isinstance(element, RawDataElement) or element.value is None:
+                return None
+            if element.is_implicit_VR != implicit or element.is_little_endian != little:
+                return None
+            value, vr = element.value, element.VR or ""
+            fragments = element.length == _UNDEFINED and vr in ("OB", "OW")
+            length = _UNDEFINED if fragments else len(value)
+            group, tag_element = number >> 16, number & 0xFFFF
+            if implicit:
+                own.append(head.pack(group, tag_element, length))
+            elif len(vr) != 2:
+                return None
+            elif vr in LONG_VRS:
+                own.append(long.pack(group, tag_element, vr.encode("ascii"), 0, length))
+            elif length > 0xFFFF:
+                return None
+            else:
+                own.append(short.pack(group, tag_element, vr.encode("ascii"), length))
+            own.append(value)
+            if fragments:
+                own.append(head.pack(0xFFFE, 0xE0DD, 0))
+        size = sum(map(len, own))
+        parts.append(head.pack(0xFFFE, 0xE000, size))
+        parts += own
+    return b"".join(parts)
