@@ -39,20 +39,23 @@ def vr_of(level: Dataset, element: Element) -> str:
     vr = element.VR
     if vr is not None and vr != "UN":
         return str(vr)
-    tag = int(element.tag)
-    if not tag >> 16 & 1:
-        return public_vr(tag)
-    if element.tag.element < 0x100:
-        return "LO" if element.tag.element >= 0x10 else "UN"
-    creator = texts_of(level, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
-    try:
-        known = private_dictionary_VR(element.tag, creator[0]) if creator else "UN"
-    except KeyError:
-        known = "UN"
+    known = _known_vr(level, int(element.tag))
     if known == "UN" and isinstance(element, RawDataElement) and (element.value or b"").startswith(_ITEM):
-        # perhaps a sequence that passed through something that did not know its VR
+        # perhaps a sequence that is newer than the dictionary, or passed through something that did not know it
         return "SQ" if _read_items(level, element) is not None else known
     return known
+
+
+def _known_vr(level: Dataset, tag: int) -> str:
+    if not tag >> 16 & 1:
+        return public_vr(tag)
+    if tag & 0xFFFF < 0x100:
+        return "LO" if tag & 0xFFFF >= 0x10 else "UN"
+    creator = texts_of(level, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
+    try:
+        return private_dictionary_VR(tag, creator[0]) if creator else "UN"
+    except KeyError:
+        return "UN"
 
 
 @lru_cache(maxsize=8192)

@@ -205,10 +205,10 @@ def test_sequence_sent_as_un_is_still_a_sequence(
         received._dict[BaseTag(tag)] = raw
     result = basic_profile().apply(received, Project(name="P", secret=bytes(16)), "PSN")
     assert isinstance(result, Result)
-    # the tag that the dictionary knows; the other one is of a group and kind that nobody knows
-    known = result.dataset[0x00081115].value[0]
-    assert known.PatientName == ""
-    assert known.ReferencedSOPInstanceUID.startswith("2.25.")
+    # a tag that the dictionary knows, and one that it does not
+    for new in result.dataset[0x00081115], result.dataset[0x00189999]:
+        assert new.value[0].PatientName == ""
+        assert new.value[0].ReferencedSOPInstanceUID.startswith("2.25.")
 
 
 # ---- values ----------------------------------------------------------------------------------------------------------
