@@ -133,7 +133,7 @@ def show(place: Place, number: int, as_json: bool) -> None:
     with place.open_database().read() as connection:
         row = next(select_deliveries(connection, Filter(ids=(number,))), None)
     if row is None:
-        fail(f"there is no delivery {number}")
+        fail(f"there is no delivery {number}", 2)
     if as_json:
         click.echo(json.dumps(row))
         return

@@ -69,7 +69,8 @@ def _send_all(files: list[Outgoing], config: DicomDestination, associations: int
         chunks.put(files[start : start + CHUNK])
     failures: list[tuple[Path, str]] = []
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         task = progress.add_task(f"sending to {config.ae_title}", total=len(files))
 
         def run() -> None:
