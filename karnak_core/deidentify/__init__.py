@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 from karnak_core.deidentify.changes import Change
+from karnak_core.deidentify.codec import decode_dataset, encode_dataset
 from karnak_core.deidentify.entry import AddPrivate, Entry, Method, ProfileElement, Rule, Text, on_tags
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.file_meta import make_file_meta
@@ -40,6 +41,8 @@ __all__ = [
     "Text",
     "Visit",
     "basic_profile",
+    "decode_dataset",
+    "encode_dataset",
     "make_file_meta",
     "on_tags",
     "secret_from_text",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
-
 from pydicom.charset import STAND_ALONE_ENCODINGS, convert_encodings, decode_bytes, python_encoding
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -78,9 +76,9 @@ def _decoded(tag: BaseTag, vr: str, value: bytes, terms: tuple[str, ...]) -> str
         encodings = convert_encodings(list(known))
         if _ESCAPE not in value:
             return value.decode(encodings[0])
-        with warnings.catch_warnings():
-            warnings.simplefilter("error")
-            return decode_bytes(value, encodings, TEXT_VR_DELIMS)
-    except (ValueError, LookupError, UserWarning):
+        text = decode_bytes(value, encodings, TEXT_VR_DELIMS)
+        if "\N{REPLACEMENT CHARACTER}" not in text:  # what pydicom puts for what it cannot decode
+            return text
+    except (ValueError, LookupError):
         pass
     raise DeidentificationError(f"{tag_text(tag)} {vr}: its value cannot be decoded in its character set")

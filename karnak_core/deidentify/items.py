@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, MutableSequence
+from operator import itemgetter
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -20,6 +21,7 @@ _ITEM = 0xFFFEE000
 _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
 _DEEPEST = 64
+_NUMBER = itemgetter(0)
 
 
 class MalformedItems(ValueError):
@@ -135,39 +137,56 @@ class ItemReader:
                 position = inner._elements(position, end, length, None, depth)
 
 
+def read_elements(value: bytes, *, implicit: bool, little: bool) -> dict[BaseTag, DataElement | RawDataElement]:
+    """Return the elements of an encoded data set; raises `MalformedItems` unless they fill it to its end."""
+    elements: dict[BaseTag, DataElement | RawDataElement] = {}
+    ItemReader(value, implicit=implicit, little=little)._elements(0, len(value), len(value), elements, 0)
+    return elements
+
+
 def encoded_items(
     items: Iterable[Mapping[BaseTag, DataElement | RawDataElement]], *, implicit: bool, little: bool
 ) -> bytes | None:
     """Return the bytes of items; None where an element is not encoded, or is encoded otherwise."""
+    start = struct.Struct("<HHI" if little else ">HHI")
+    parts: list[bytes] = []
+    for item in items:
+        own = encoded_elements(item, implicit=implicit, little=little)
+        if own is None:
+            return None
+        parts += (start.pack(0xFFFE, 0xE000, len(own)), own)
+    return b"".join(parts)
+
+
+def encoded_elements(
+    elements: Mapping[BaseTag, DataElement | RawDataElement], *, implicit: bool, little: bool
+) -> bytes | None:
+    """Return the bytes of elements in the order of their tags; None where one is not encoded, or is otherwise."""
     head = struct.Struct("<HHI" if little else ">HHI")
     short = struct.Struct("<HH2sH" if little else ">HH2sH")
     long = struct.Struct("<HH2sHI" if little else ">HH2sHI")
     parts: list[bytes] = []
-    for item in items:
-        own: list[bytes] = []
-        for number, element in sorted((int(tag), element) for tag, element in item.items()):
-            if not isinstance(element, RawDataElement) or element.value is None:
-                return None
-            if element.is_implicit_VR != implicit or element.is_little_endian != little:
-                return None
-            value, vr = element.value, element.VR or ""
-            fragments = element.length == _UNDEFINED and vr in ("OB", "OW")
-            length = _UNDEFINED if fragments else len(value)
-            group, tag_element = number >> 16, number & 0xFFFF
-            if implicit:
-                own.append(head.pack(group, tag_element, length))
-            elif len(vr) != 2:
-                return None
-            elif vr in LONG_VRS:
-                own.append(long.pack(group, tag_element, vr.encode("ascii"), 0, length))
-            elif length > 0xFFFF:
-                return None
-            else:
-                own.append(short.pack(group, tag_element, vr.encode("ascii"), length))
-            own.append(value)
-            if fragments:
-                own.append(head.pack(0xFFFE, 0xE0DD, 0))
-        size = sum(map(len, own))
-        parts.append(head.pack(0xFFFE, 0xE000, size))
-        parts += own
+    for number, element in sorted([(int(tag), element) for tag, element in elements.items()], key=_NUMBER):
+        if not isinstance(element, RawDataElement) or element.value is None:
+            return None
+        _, code, length, _, _, is_implicit, is_little, *_ = element
+        if is_implicit != implicit or is_little != little:
+            return None
+        vr = code or ""
+        fragments = length == _UNDEFINED and vr in ("OB", "OW")
+        length = _UNDEFINED if fragments else len(element.value)
+        group, low = number >> 16, number & 0xFFFF
+        if implicit:
+            parts.append(head.pack(group, low, length))
+        elif len(vr) != 2:
+            return None
+        elif vr in LONG_VRS:
+            parts.append(long.pack(group, low, vr.encode("ascii"), 0, length))
+        elif length > 0xFFFF:
+            return None
+        else:
+            parts.append(short.pack(group, low, vr.encode("ascii"), length))
+        parts.append(element.value)
+        if fragments:
+            parts.append(head.pack(0xFFFE, 0xE0DD, 0))
     return b"".join(parts)

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Self
 
+from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify.changes import Place
 from karnak_core.deidentify.encode import Encoder
+from karnak_core.deidentify.items import encoded_items
 from karnak_core.deidentify.levels import Element
 from karnak_core.deidentify.visit import texts_of
 
@@ -39,9 +43,14 @@ class Level:
 
     def item(self, dataset: Dataset, tag: int, index: int) -> Self:
         """Return the level of an item of one of this level's sequences."""
-        own = SPECIFIC_CHARACTER_SET in dataset
-        character_set = texts_of(dataset, SPECIFIC_CHARACTER_SET) if own else self.character_set
-        return self._of(dataset, character_set, (*self.path, tag), (*self.place, (tag, index)))
+        path, place = (*self.path, tag), (*self.place, (tag, index))
+        if SPECIFIC_CHARACTER_SET in dataset:
+            return self._of(dataset, texts_of(dataset, SPECIFIC_CHARACTER_SET), path, place)
+        if dataset.original_encoding == self.dataset.original_encoding:
+            return type(self)(
+                dataset=dataset, encoder=self.encoder, character_set=self.character_set, path=path, place=place
+            )
+        return self._of(dataset, self.character_set, path, place)
 
     @classmethod
     def _of(cls, dataset: Dataset, character_set: tuple[str, ...], path: tuple[int, ...], place: Place) -> Self:
@@ -49,6 +58,26 @@ class Level:
         # a data set made by code has no encoding yet: it is encoded when it is written, from whatever this is
         encoder = Encoder(bool(implicit), little is not False, character_set)
         return cls(dataset=dataset, encoder=encoder, character_set=character_set, path=path, place=place)
+
+    def sequence(self, tag: int, items: Iterable[tuple[Level, Elements]], *, undefined: bool = False) -> Element:
+        """Return a sequence of this level with new items, encoded if all that is in them is encoded alike.
+
+        Parameters
+        ----------
+        items
+            Elements of each item, and the level that they were made for.
+        undefined
+            Whether it is to be written with undefined length, where it is left to be encoded later.
+        """
+        items = list(items)
+        implicit, little = self.dataset.original_encoding
+        if implicit is not None and little is not None:
+            value = encoded_items([elements for _, elements in items], implicit=implicit, little=little)
+            if value is not None:
+                return self.encoder.raw(tag, "SQ", value)
+        new = DataElement(tag, "SQ", Sequence([level.with_elements(elements) for level, elements in items]))
+        new.is_undefined_length = undefined
+        return new
 
     def with_elements(self, elements: Elements) -> Dataset:
         """Return a new data set with other elements, in the encoding of this one."""

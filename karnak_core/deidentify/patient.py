@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydicom.dataelem import DataElement
-from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify.entry import Method
@@ -73,8 +71,8 @@ def attributes(level: Level, identity: Identity) -> Elements:
     if identity.codenames:
         texts.append((_METHOD, "LO", _joined(identity.codenames)))
     elements: Elements = {BaseTag(tag): level.encoder.text(tag, vr, text) for tag, vr, text in texts}
-    items = [level.with_elements(_code(level, method)) for method in dict.fromkeys(identity.methods)]
-    elements[BaseTag(_METHOD_CODES)] = DataElement(_METHOD_CODES, "SQ", Items(items))
+    items = [(level, _code(level, method)) for method in dict.fromkeys(identity.methods)]
+    elements[BaseTag(_METHOD_CODES)] = level.sequence(_METHOD_CODES, items)
     return elements
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pydicom.dataelem import DataElement, RawDataElement
-from pydicom.sequence import Sequence
 
 from karnak_core.deidentify.actions import ByType, Decision, Dummy, OnlyIdentity, OnlyInstanceUids, by_type
 from karnak_core.deidentify.adding import additions, restore_creators
@@ -11,7 +10,6 @@ from karnak_core.deidentify.changes import Change, shown
 from karnak_core.deidentify.dummies import code_elements, has_codes
 from karnak_core.deidentify.entry import AddPrivate
 from karnak_core.deidentify.errors import DeidentificationError
-from karnak_core.deidentify.items import encoded_items
 from karnak_core.deidentify.leaf import carry_out, is_empty
 from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET, Elements, Level
 from karnak_core.deidentify.levels import Element, items_of, vr_of
@@ -164,7 +162,7 @@ class Walk:
         if isinstance(action, Dummy):
             if has_codes(items):
                 coded = {one.tag: one for one in code_elements(level.encoder)}
-                new = self._with_items(level, element, [(level, coded)])
+                new = level.sequence(tag, [(level, coded)])
                 self._note(level, element, element, new, decider)
                 return new
             action = OnlyIdentity()
@@ -177,18 +175,10 @@ class Walk:
             elements = self._walked(inner, decider, action)
             changed = changed or elements is not None
             new_items.append((inner, dict(item.items()) if elements is None else elements))
-        return self._with_items(level, element, new_items) if changed else element
-
-    def _with_items(self, level: Level, element: Element, items: list[tuple[Level, Elements]]) -> Element:
-        implicit, little = level.dataset.original_encoding
-        if implicit is not None and little is not None:
-            value = encoded_items([elements for _, elements in items], implicit=implicit, little=little)
-            if value is not None:
-                return level.encoder.raw(int(element.tag), "SQ", value)
-        new = DataElement(element.tag, "SQ", Sequence([inner.with_elements(elements) for inner, elements in items]))
+        if not changed:
+            return element
         undefined = element.is_undefined_length if isinstance(element, DataElement) else element.length == 0xFFFFFFFF
-        new.is_undefined_length = undefined
-        return new
+        return level.sequence(tag, new_items, undefined=undefined)
 
     def _note(self, level: Level, element: Element, before: Element | None, after: Element | None, index: int) -> None:
         if self._changes is None:
