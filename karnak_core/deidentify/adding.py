@@ -7,7 +7,7 @@ from pydicom.tag import BaseTag
 from karnak_core.deidentify.entry import AddPrivate
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.level import Elements, Level
-from karnak_core.deidentify.levels import Element
+from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import texts_of
 from karnak_core.expressions import Add
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
-from karnak_core.deidentify.levels import Element, items_of, vr_of
+from karnak_core.deidentify.undecoded import Element, items_of, vr_of
 from karnak_core.expressions.spots import RuleError
 from karnak_core.expressions.values import text_values
 

@@ -12,7 +12,7 @@ from pydicom.valuerep import TEXT_VR_DELIMS
 from karnak_core.deidentify.encode import TEXT_VRS
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
 from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET
-from karnak_core.deidentify.levels import items_of, vr_of
+from karnak_core.deidentify.undecoded import items_of, vr_of
 from karnak_core.deidentify.visit import texts_of
 
 UTF_8 = ("ISO_IR 192",)

@@ -6,11 +6,12 @@ from contextlib import suppress
 from io import BytesIO
 
 from pydicom import dcmwrite
+from pydicom.charset import default_encoding
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.errors import DeidentificationError
-from karnak_core.deidentify.items import MalformedItems, encoded_elements, read_elements
-from karnak_core.deidentify.levels import UNREADABLE
+from karnak_core.deidentify.items import MalformedItems, codecs_of, encoded_elements, read_elements
+from karnak_core.deidentify.undecoded import UNREADABLE
 
 
 def decode_dataset(value: bytes, *, implicit: bool, little: bool = True) -> Dataset:
@@ -33,13 +34,10 @@ def decode_dataset(value: bytes, *, implicit: bool, little: bool = True) -> Data
     except MalformedItems as error:
         raise DeidentificationError(f"the data set cannot be read: {error}") from None
     dataset = Dataset(elements)
-    character_set = None
     with suppress(*UNREADABLE):  # their messages may quote a value
-        character_set = dataset._character_set
-    if character_set is None:
-        raise DeidentificationError("the data set cannot be read: its Specific Character Set is none")
-    dataset.set_original_encoding(implicit, little, character_set)
-    return dataset
+        dataset.set_original_encoding(implicit, little, codecs_of(elements) or default_encoding)
+        return dataset
+    raise DeidentificationError("the data set cannot be read: its Specific Character Set is none")
 
 
 def encode_dataset(dataset: Dataset, *, implicit: bool, little: bool = True) -> bytes:

@@ -8,8 +8,8 @@ from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.dates import InvalidDate
 from karnak_core.deidentify.encode import Encoder
-from karnak_core.deidentify.levels import Element
 from karnak_core.deidentify.rules.dates import range_amount, shift
+from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import Received
 
 TEXT = "UNKNOWN"

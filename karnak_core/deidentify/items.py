@@ -22,6 +22,7 @@ _ITEM_END = 0xFFFEE00D
 _SEQUENCE_END = 0xFFFEE0DD
 _DEEPEST = 64
 _NUMBER = itemgetter(0)
+_CHARACTER_SET = BaseTag(0x00080005)
 
 
 class MalformedItems(ValueError):
@@ -64,8 +65,8 @@ class ItemReader:
             elements: dict[BaseTag, DataElement | RawDataElement] = {}
             position = self._elements(position + 8, end, length, elements, 0)
             item = ReadItem(elements, parent_encoding=encoding)
-            own = 0x00080005 in elements
-            item.set_original_encoding(self._implicit, self._little, item._character_set if own else encoding)
+            own = codecs_of(elements) or encoding
+            item.set_original_encoding(self._implicit, self._little, own)
             found.append(item)
         return found
 
@@ -107,6 +108,7 @@ class ItemReader:
             start = position
             if size == _UNDEFINED:
                 stop, position = self._end_of_sequence(start, end, depth + 1, vr)
+                vr = vr or "SQ"  # nothing else has undefined length in implicit VR
             else:
                 stop = position = start + size
                 if stop > end:
@@ -135,6 +137,12 @@ class ItemReader:
                 position += length
             else:
                 position = inner._elements(position, end, length, None, depth)
+
+
+def codecs_of(elements: Mapping[BaseTag, DataElement | RawDataElement]) -> str | list[str] | None:
+    """Return pydicom's codecs for a Specific Character Set, which stays encoded; None where there is none."""
+    element = elements.get(_CHARACTER_SET)
+    return None if element is None else Dataset({_CHARACTER_SET: element})._character_set
 
 
 def read_elements(value: bytes, *, implicit: bool, little: bool) -> dict[BaseTag, DataElement | RawDataElement]:
@@ -173,8 +181,8 @@ def encoded_elements(
         if is_implicit != implicit or is_little != little:
             return None
         vr = code or ""
-        fragments = length == _UNDEFINED and vr in ("OB", "OW")
-        length = _UNDEFINED if fragments else len(element.value)
+        undefined = length == _UNDEFINED
+        length = _UNDEFINED if undefined else len(element.value)
         group, low = number >> 16, number & 0xFFFF
         if implicit:
             parts.append(head.pack(group, low, length))
@@ -187,6 +195,6 @@ def encoded_elements(
         else:
             parts.append(short.pack(group, low, vr.encode("ascii"), length))
         parts.append(element.value)
-        if fragments:
+        if undefined:
             parts.append(head.pack(0xFFFE, 0xE0DD, 0))
     return b"".join(parts)

@@ -7,8 +7,8 @@ from karnak_core.deidentify.ages import age_of
 from karnak_core.deidentify.dummies import dummy_text, may_identify, needs_texts
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
 from karnak_core.deidentify.level import Level
-from karnak_core.deidentify.levels import Element
 from karnak_core.deidentify.tables import attribute_type
+from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import CLASS_UIDS, Received, Visit
 from karnak_core.expressions import ComputePatientAge, Keep, Remove, Replace, ReplaceNull, Uid
 

@@ -14,7 +14,7 @@ from pydicom.tag import BaseTag
 from karnak_core.deidentify.changes import Place
 from karnak_core.deidentify.encode import Encoder
 from karnak_core.deidentify.items import encoded_items
-from karnak_core.deidentify.levels import Element
+from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import texts_of
 
 SPECIFIC_CHARACTER_SET = 0x00080005
@@ -67,14 +67,15 @@ class Level:
         items
             Elements of each item, and the level that they were made for.
         undefined
-            Whether it is to be written with undefined length, where it is left to be encoded later.
+            Whether it is to have undefined length: the only sign of a sequence where no VR is written.
         """
         items = list(items)
         implicit, little = self.dataset.original_encoding
         if implicit is not None and little is not None:
             value = encoded_items([elements for _, elements in items], implicit=implicit, little=little)
             if value is not None:
-                return self.encoder.raw(tag, "SQ", value)
+                raw = self.encoder.raw(tag, "SQ", value)
+                return raw._replace(length=0xFFFFFFFF) if undefined else raw
         new = DataElement(tag, "SQ", Sequence([level.with_elements(elements) for level, elements in items]))
         new.is_undefined_length = undefined
         return new

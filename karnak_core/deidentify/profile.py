@@ -19,11 +19,11 @@ from karnak_core.deidentify.entry import Entry, ProfileElement
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.hashing import Hasher
 from karnak_core.deidentify.level import Elements
-from karnak_core.deidentify.levels import UNREADABLE
 from karnak_core.deidentify.patient import Identity, attributes, checked_pseudonym, removed
 from karnak_core.deidentify.plan import Plan, Step
 from karnak_core.deidentify.reading import Source, read_source
 from karnak_core.deidentify.rules import BUILT_IN
+from karnak_core.deidentify.undecoded import UNREADABLE
 from karnak_core.deidentify.visit import Fetch, Received, texts_of
 from karnak_core.deidentify.walk import ExcludedBy, Walk
 from karnak_core.expressions import Keep

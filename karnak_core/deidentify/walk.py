@@ -12,9 +12,9 @@ from karnak_core.deidentify.entry import AddPrivate
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.leaf import carry_out, is_empty
 from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET, Elements, Level
-from karnak_core.deidentify.levels import Element, items_of, vr_of
 from karnak_core.deidentify.plan import NOTHING, Plan, Questions, Step, ask
 from karnak_core.deidentify.tables import attribute_type
+from karnak_core.deidentify.undecoded import Element, items_of, vr_of
 from karnak_core.deidentify.visit import Received, Visit
 from karnak_core.expressions import Add, ExcludeInstance, ExpressionError, Keep, Remove, Replace, ReplaceNull, Uid
 

@@ -44,10 +44,7 @@ def dataset_bytes(path: Path) -> tuple[bytes, bool, bool]:
 def test_data_set_is_what_pydicom_reads_and_writes(name: str) -> None:
     value, implicit, little = dataset_bytes(FILES / name)
     dataset = decode_dataset(value, implicit=implicit, little=little)
-    again = encode_dataset(dataset, implicit=implicit, little=little)
-    # sequences of undefined length get one
-    assert again == value or b"\xfe\xff\xdd\xe0" in value
-    assert decode_dataset(again, implicit=implicit, little=little) == dataset
+    assert encode_dataset(dataset, implicit=implicit, little=little) == value
     assert dataset == pydicom.dcmread(FILES / name, stop_before_pixels=True)
 
 
