@@ -48,12 +48,12 @@ def encode_dataset(dataset: Dataset, *, implicit: bool, little: bool = True) -> 
     DeidentificationError
         A value cannot be encoded. Names no value.
     """
-    if dataset.original_encoding == (implicit, little):
-        value = encoded_elements(dict(dataset.items()), implicit=implicit, little=little)
-        if value is not None:
-            return value
-    file = BytesIO()
     try:
+        if dataset.original_encoding == (implicit, little):
+            value = encoded_elements(dict(dataset.items()), implicit=implicit, little=little)
+            if value is not None:
+                return value
+        file = BytesIO()
         dcmwrite(file, dataset, implicit_vr=implicit, little_endian=little, enforce_file_format=False)
     except UNREADABLE as error:
         problem = f"the new data set cannot be encoded ({type(error).__name__})"

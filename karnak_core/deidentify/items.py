@@ -98,7 +98,7 @@ class ItemReader:
             if not implicit:
                 *_, code, size = short.unpack_from(value, position - 8)
                 vr = code.decode("latin-1")
-                if not vr.isalpha() or not vr.isupper():
+                if not (vr.isascii() and vr.isalpha() and vr.isupper()):
                     raise MalformedItems("an element has no VR")
                 if vr in LONG_VRS:
                     if position + 4 > end:

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.encaps import encapsulate
 
+from karnak_core.deidentify import DeidentificationError, decode_dataset, encode_dataset
 from karnak_core.deidentify.items import ItemReader, MalformedItems, encoded_items
 
 ENCODINGS = [(False, True), (True, True), (False, False)]
@@ -90,6 +91,18 @@ def test_anything_is_items_or_refused(value: bytes, implicit: bool) -> None:
         except MalformedItems:
             continue
         assert all(isinstance(item, Dataset) for item in found)
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.binary(max_size=120), st.booleans())
+def test_any_bytes_are_a_data_set_that_gives_them_back_or_refused(value: bytes, implicit: bool) -> None:
+    try:
+        dataset = decode_dataset(value, implicit=implicit)
+    except DeidentificationError:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        assert len(encode_dataset(dataset, implicit=implicit)) <= len(value)
 
 
 def test_items_with_other_encodings_are_left_to_pydicom(encode: Callable[..., bytes]) -> None:
