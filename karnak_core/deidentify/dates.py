@@ -69,10 +69,12 @@ def coarsen_dt(text: str, *, months: bool) -> str:
     """Return a DT on the first of its month or year; time and offset stay."""
     (year, month, day, hour, minute, second, micro), offset = _read_dt(text)
     try:
-        datetime(year, month, min(day, 28) if day <= 31 else day, hour, minute, second)
+        first = datetime(year, month, 1, hour, minute, second, micro)
     except ValueError:
         raise InvalidDate("a part is out of its range") from None
-    return _dt(datetime(year, 1 if months else month, 1, hour, minute, second, micro), offset)
+    if not 1 <= day <= 31:
+        raise InvalidDate("a part is out of its range")
+    return _dt(first.replace(month=1) if months else first, offset)
 
 
 def read_da(text: str) -> date | None:

@@ -9,7 +9,7 @@ from functools import partial
 from karnak_core.deidentify.actions import SYMBOLS, Choice, Decision
 from karnak_core.deidentify.errors import Problem
 from karnak_core.deidentify.tags import NO_TAGS, TagPattern, TagSet
-from karnak_core.deidentify.visit import Received, Visit
+from karnak_core.deidentify.visit import Received
 from karnak_core.expressions import Add, Condition, ExpressionError
 
 
@@ -196,6 +196,3 @@ def on_tags(tags: TagSet, excluded: TagSet, choice: Choice) -> Callable[[int], C
 
 def _on_tags(tags: TagSet, excluded: TagSet, choice: Choice, tag: int) -> Choice | None:
     return choice if tag in tags and tag not in excluded else None
-
-
-__all__ = ["AddPrivate", "Entry", "Method", "ProfileElement", "Rule", "Text", "Visit", "on_tags"]

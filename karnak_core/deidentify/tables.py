@@ -12,7 +12,6 @@ from typing import Any
 
 #: attribute types of PS3.5 section 7.4, the strictest first
 _STRICTEST_FIRST = ("1", "1C", "2", "2C", "3", "None")
-#: (0000-FFFF,60xx) overlays: no path of the table names them
 _NO_ATTRIBUTES: Mapping[str, tuple[tuple[str, str], ...]] = {}
 
 
