@@ -16,6 +16,7 @@ from typing import Any
 from pydicom.uid import UID, AllTransferSyntaxes
 from pynetdicom import AE, _config, evt
 from pynetdicom.dsutils import split_dataset
+from pynetdicom.pdu import A_ASSOCIATE_RJ
 from pynetdicom.sop_class import _STORAGE_CLASSES
 
 from karnak_core.testing.waiting import free_port, listens, program, wait_until
@@ -257,6 +258,32 @@ def send(port: int, paths: Sequence[Path], *, called: str = "FORWARD", calling: 
     """
     with associate(port, paths, called=called, calling=calling) as association:
         return [association.send(path) for path in paths]
+
+
+def rejection(port: int, *, called: str = "FORWARD", calling: str = "PYNETDICOM") -> tuple[int, int, int] | None:
+    """Return result, source and reason with which an association is rejected (PS3.8 Table 9-21); None: it is accepted.
+
+    Raises
+    ------
+    AssertionError
+        It is neither.
+    """
+    # what the association says of itself may be "aborted", where pynetdicom was slow to see the PDU
+    rejections: list[tuple[int, int, int]] = []
+
+    def look(event: evt.Event) -> None:
+        if isinstance(event.pdu, A_ASSOCIATE_RJ):
+            pdu: Any = event.pdu
+            rejections.append((pdu.result, pdu.source, pdu.reason_diagnostic))
+
+    ae = AE(ae_title=calling)
+    ae.add_requested_context(VERIFICATION)
+    association = ae.associate("127.0.0.1", port, ae_title=called, evt_handlers=[(evt.EVT_PDU_RECV, look)])
+    if association.is_established:
+        association.release()
+        return None
+    assert rejections, "neither accepted nor rejected"
+    return rejections[0]
 
 
 def _without_delay(event: evt.Event) -> None:

@@ -38,6 +38,7 @@ from karnak_core.testing import (
     listens,
     make_dataset,
     make_file,
+    rejection,
     run_gateway,
     run_store_scp,
     run_storescp,
@@ -186,19 +187,6 @@ def _next(statuses: list[int]) -> int:
     return statuses.pop(0) if len(statuses) > 1 else statuses[0]
 
 
-def rejection(port: int, called: str, calling: str = "CT1") -> tuple[int, int, int] | None:
-    """Result, source and diagnostic of a rejected association (PS3.8 Table 9-21); None: it was accepted."""
-    ae = AE(ae_title=calling)
-    ae.add_requested_context(CTImageStorage)
-    association = ae.associate("127.0.0.1", port, ae_title=called)
-    if association.is_established:
-        association.release()
-        return None
-    assert association.is_rejected
-    answer: Any = association.acceptor.primitive
-    return answer.result, answer.result_source, answer.diagnostic
-
-
 CALLED_NOT_RECOGNISED, CALLING_NOT_RECOGNISED, LOCAL_LIMIT = (1, 1, 7), (1, 1, 3), (2, 3, 2)
 
 
@@ -336,18 +324,18 @@ def test_a_node_without_an_enabled_destination_answers_a_processing_failure(
 
 
 def test_an_unknown_called_ae_title_is_rejected(world: World) -> None:
-    assert rejection(world.gateway.port, "ELSEWHERE") == CALLED_NOT_RECOGNISED
-    assert rejection(world.gateway.port, "plain") == CALLED_NOT_RECOGNISED
+    assert rejection(world.gateway.port, called="ELSEWHERE") == CALLED_NOT_RECOGNISED
+    assert rejection(world.gateway.port, called="plain") == CALLED_NOT_RECOGNISED
 
 
 @pytest.mark.parametrize("calling", ["CT1", "CT2", "CT4", "CT5"])
 def test_a_source_may_send(calling: str, world: World) -> None:
-    assert rejection(world.gateway.port, "SOURCES", calling) is None
+    assert rejection(world.gateway.port, called="SOURCES", calling=calling) is None
 
 
 @pytest.mark.parametrize("calling", ["CT3", "STRANGER", "ct1"])
 def test_what_is_no_source_or_calls_from_another_host_is_rejected_and_recorded(calling: str, world: World) -> None:
-    assert rejection(world.gateway.port, "SOURCES", calling) == CALLING_NOT_RECOGNISED
+    assert rejection(world.gateway.port, called="SOURCES", calling=calling) == CALLING_NOT_RECOGNISED
     refused = world.gateway.wait_until(
         lambda: [one for one in world.gateway.status()["refused_associations"] if one["calling_ae_title"] == calling]
     )
@@ -367,9 +355,9 @@ def test_associations_beyond_the_limit_of_a_peer_are_rejected_for_now(world: Wor
         with associate(port, files, called="PLAIN") as second:
             assert second.alive
             # the limit counts from when the configuration is followed
-            wait_until(lambda: rejection(port, "PLAIN") == LOCAL_LIMIT, 2.0)
+            wait_until(lambda: rejection(port, called="PLAIN") == LOCAL_LIMIT, 2.0)
             assert first.send(files[0]) == second.send(files[0]) == 0x0000
-        wait_until(lambda: rejection(port, "PLAIN") is None, 2.0)
+        wait_until(lambda: rejection(port, called="PLAIN") is None, 2.0)
 
 
 def test_associations_beyond_the_limit_of_all_are_rejected_for_now(world: World, tmp_path: Path) -> None:
@@ -380,7 +368,7 @@ def test_associations_beyond_the_limit_of_all_are_rejected_for_now(world: World,
         associate(port, files, called="PLAIN") as first,
     ):
         assert first.alive
-        wait_until(lambda: rejection(port, "PLAIN") == LOCAL_LIMIT, 2.0)
+        wait_until(lambda: rejection(port, called="PLAIN") == LOCAL_LIMIT, 2.0)
 
 
 # ---- transfer syntaxes ---------------------------------------------------------------------------------------------
@@ -610,14 +598,14 @@ def test_what_waits_for_a_destination_that_is_removed_fails_and_says_so(world: W
 
 
 def test_a_node_that_is_removed_is_not_recognised_any_more(world: World) -> None:
-    assert rejection(world.gateway.port, "CALLING") is None
+    assert rejection(world.gateway.port, called="CALLING") is None
 
     def remove(configuration: dict[str, Any]) -> None:
         configuration["forward_nodes"].remove(node_of(configuration, "CALLING"))
 
     with world.changed(remove):
-        wait_until(lambda: rejection(world.gateway.port, "CALLING") == CALLED_NOT_RECOGNISED, 2.0)
-    wait_until(lambda: rejection(world.gateway.port, "CALLING") is None, 2.0)
+        wait_until(lambda: rejection(world.gateway.port, called="CALLING") == CALLED_NOT_RECOGNISED, 2.0)
+    wait_until(lambda: rejection(world.gateway.port, called="CALLING") is None, 2.0)
 
 
 @pytest.mark.slow

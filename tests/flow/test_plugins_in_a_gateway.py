@@ -8,9 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from pynetdicom import AE
 
-from karnak_core.testing import NO_ANSWER, RunningGateway, make_file, run_gateway, send
+from karnak_core.testing import RunningGateway, make_file, rejection, run_gateway, send
 
 PLUGIN = """
 import json, os, time
@@ -211,9 +210,13 @@ def test_a_plugin_that_fails_to_decide_delays_the_delivery(
     gateway.wait_until(lambda: seen(teapot="brown", instance=path.stem))
 
 
-@pytest.mark.parametrize(("calling", "reason"), [("SUNDAY", "not on Sundays"), ("RAISES", "a plugin failed")])
-def test_a_plugin_refuses_an_association(calling: str, reason: str, gateway: RunningGateway, tmp_path: Path) -> None:
-    assert send(gateway.port, [make_file(tmp_path)], called="TEA", calling=calling) == [NO_ANSWER]
+@pytest.mark.parametrize(
+    ("calling", "reason", "answer"), [("SUNDAY", "not on Sundays", (1, 1, 1)), ("RAISES", "a plugin failed", (2, 3, 1))]
+)
+def test_a_plugin_refuses_an_association(
+    calling: str, reason: str, answer: tuple[int, int, int], gateway: RunningGateway
+) -> None:
+    assert rejection(gateway.port, called="TEA", calling=calling) == answer
     refused = gateway.wait_until(
         lambda: [one for one in gateway.status()["refused_associations"] if one["calling_ae_title"] == calling]
     )
@@ -221,10 +224,7 @@ def test_a_plugin_refuses_an_association(calling: str, reason: str, gateway: Run
 
 
 def test_a_plugin_is_not_asked_about_an_association_that_the_gateway_refuses_anyway(gateway: RunningGateway) -> None:
-    ae = AE(ae_title="RAISES")
-    ae.add_requested_context("1.2.840.10008.1.1")
-    answer: Any = ae.associate("127.0.0.1", gateway.port, ae_title="COFFEE").acceptor.primitive
-    assert (answer.result, answer.diagnostic) == (1, 7)
+    assert rejection(gateway.port, called="COFFEE", calling="RAISES") == (1, 1, 7)
 
 
 def test_commands_know_the_plugin(gateway: RunningGateway) -> None:
