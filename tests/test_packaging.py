@@ -23,11 +23,11 @@ from zipfile import ZipFile
 
 import pytest
 import yaml
-from pydicom.dataset import Dataset, FileMetaDataset
+from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
-from pynetdicom import AE
 
 from karnak_core import __version__
+from karnak_core.dimse import Association, ProposedContext
 from karnak_core.plugins import GROUP
 
 ROOT = Path(__file__).parents[1]
@@ -314,21 +314,22 @@ def gateway(environment: Environment, configuration: Path, data: Path) -> Iterat
             process.kill()
 
 
-def send(port: int, uids: list[str]) -> None:
+def send(port: int, uids: list[str], folder: Path) -> None:
     """Send instances as a modality does."""
-    ae = AE(ae_title="CT1")
-    ae.add_requested_context(CTImageStorage, ExplicitVRLittleEndian)
-    assoc = ae.associate("127.0.0.1", port, ae_title="FORWARD")
-    assert assoc.is_established
-    for uid in uids:
-        ds = Dataset()
-        ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, uid
-        ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", "1.2.3.1"
-        ds.PatientID = "P1"
-        ds.file_meta = FileMetaDataset()
-        ds.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
-        assert assoc.send_c_store(ds).Status == 0x0000
-    assoc.release()
+    context = ProposedContext(CTImageStorage, (ExplicitVRLittleEndian,))
+    with Association.open(
+        "127.0.0.1", port, calling_ae_title="CT1", called_ae_title="FORWARD", contexts=[context]
+    ) as association:
+        context_id = association.accepts(CTImageStorage, ExplicitVRLittleEndian)
+        assert context_id is not None
+        for uid in uids:
+            ds = Dataset()
+            ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, uid
+            ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", "1.2.3.1"
+            ds.PatientID = "P1"
+            path = folder / uid
+            ds.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
+            assert association.send_c_store(CTImageStorage, uid, context_id, path).status == 0x0000
 
 
 def test_example_plugin_gets_what_the_gateway_received(
@@ -338,7 +339,7 @@ def test_example_plugin_gets_what_the_gateway_received(
     sums = data / "sums.txt"
     uids = [f"1.2.3.4.{number}" for number in range(5)]
     with gateway(with_example, configuration, data) as port:
-        send(port, uids)
+        send(port, uids, tmp_path)
         deadline = time.monotonic() + DEADLINE
         while not (sums.exists() and len(sums.read_text().splitlines()) >= len(uids)) or len(
             list((data / "received").rglob("*.dcm"))

@@ -139,6 +139,24 @@ def test_a_second_gateway_on_the_same_data_is_refused_and_changes_nothing(
     assert set(peer.taken) == {uid(1)}
 
 
+def stop_between_transactions(pid: int, lock: Path) -> None:
+    """Stop a process where no other has to wait for it: it neither has nor gets the turn, nor a lock of SQLite's.
+
+    A mere reader of SQLite's holds the writers' lock for a moment when it meets a header that is being changed.
+    """
+    for _ in range(100):
+        with open(lock, "rb") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            os.kill(pid, signal.SIGSTOP)
+            # one that still waited for the turn would get it, and stop with it
+            eventually(lambda: all_stopped(pid), 10, "every thread is stopped")
+        locks = [line.split()[1:5] for line in Path("/proc/locks").read_text().splitlines()]
+        if ["POSIX", "ADVISORY", "WRITE", str(pid)] not in locks:
+            return
+        os.kill(pid, signal.SIGCONT)
+    pytest.fail("the process holds a lock whenever it is stopped")
+
+
 def all_stopped(pid: int) -> bool:
     """Whether every thread of a process is stopped (proc(5), the third field of stat)."""
     stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
@@ -149,12 +167,7 @@ def test_a_stopped_process_that_lost_nothing_but_time_goes_on(make_gateway: Make
     peer = make_peer()
     gateway = make_gateway(dicom(peer)).start()
     (deliverer, *_) = gateway.children("deliver")
-    # not in the middle of a transaction, for which all others would wait
-    with open(gateway.data / "karnak.lock", "rb") as turn:
-        fcntl.flock(turn, fcntl.LOCK_EX)
-        os.kill(deliverer, signal.SIGSTOP)
-        # one that still waited for the lock would get it, and stop with it
-        eventually(lambda: all_stopped(deliverer), 10, "every thread is stopped")
+    stop_between_transactions(deliverer, gateway.data / "karnak.lock")
     assert set(send(gateway.port, range(20)).values()) == {0}
     os.kill(deliverer, signal.SIGCONT)
     gateway.wait_until_settled(30)
