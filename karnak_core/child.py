@@ -126,13 +126,21 @@ class Child:
                 os.close(ready_write)
                 return 0
             self._process = subprocess.Popen(
-                self._command(owner, ready_write), pass_fds=(*self._pass_fds, ready_write), stdin=subprocess.DEVNULL
+                self._command(owner, ready_write),
+                env=self._environment(),
+                pass_fds=(*self._pass_fds, ready_write),
+                stdin=subprocess.DEVNULL,
             )
         os.close(ready_write)
         if os.read(ready_read, 1):
             self._ready.set()
         os.close(ready_read)
         return self._process.wait()
+
+    def _environment(self) -> dict[str, str]:
+        """Return the environment with the database's URL: on the command line everybody would see its password."""
+        url = self._setting.database_url
+        return {**os.environ, "KARNAK_DATABASE": url} if url else dict(os.environ)
 
     def _command(self, owner: str, ready: int) -> list[str]:
         setting = self._setting
@@ -143,7 +151,6 @@ class Child:
             "process",
             "--data",
             str(setting.data_directory),
-            *(["--database", setting.database_url] if setting.database_url else []),
             *(["--verbose"] if setting.verbose else []),
             "--owner",
             owner,

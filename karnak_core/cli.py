@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core import __version__
 from karnak_core.commands import config as config_commands
@@ -59,3 +60,12 @@ def main() -> None:
         fail(error, WRONG)
     except KarnakError as error:
         fail(error, FAILED)
+    except (SQLAlchemyError, ModuleNotFoundError) as error:
+        fail(_about_the_ledger(error), FAILED)
+
+
+def _about_the_ledger(error: Exception) -> str:
+    if isinstance(error, ModuleNotFoundError):
+        return f"{error.name} is not installed; for PostgreSQL install karnak-gateway[postgres]"
+    words = str(getattr(error, "orig", None) or error).strip().splitlines()
+    return f"the ledger cannot be used: {words[0] if words else type(error).__name__}"

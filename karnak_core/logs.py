@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+import warnings
 
 import structlog
 
@@ -41,8 +42,10 @@ def configure(*, verbose: bool = False, role: str = "") -> None:
     root.setLevel(logging.WARNING)
     for name in ("karnak_core", "karnak_plugins"):
         logging.getLogger(name).setLevel(logging.DEBUG if verbose else logging.INFO)
+    # pydicom's warnings quote values of data sets
+    warnings.simplefilter("ignore")
     # below WARNING it prints UIDs and identifiers
-    logging.getLogger("pynetdicom").setLevel(logging.WARNING)
+    logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
 
 

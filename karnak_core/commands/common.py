@@ -39,6 +39,12 @@ class Place:
         self.prepare()
         return open_database(self.database_url, self.data_directory)
 
+    def open_existing(self) -> Database:
+        """Open the database of a gateway that is there; ends with exit status 2 where there is none."""
+        if self.database_url is None and not (self.data_directory / "karnak.db").exists():
+            fail(f"{self.data_directory}: no gateway has its data here; see --data and KARNAK_DATA", WRONG)
+        return self.open_database()
+
     def open_vault(self) -> Vault:
         """Open the vault that the stored secrets are encrypted with."""
         self.prepare()

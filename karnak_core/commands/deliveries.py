@@ -97,7 +97,7 @@ def deliveries() -> None:
 @data_options
 def list_(place: Place, chosen: Filter, limit: int | None, as_json: bool) -> None:
     """List deliveries, the newest first."""
-    with place.open_database().read() as connection:
+    with place.open_existing().read() as connection:
         if as_json:
             for row in select_deliveries(connection, chosen, limit=limit, newest_first=True):
                 click.echo(json.dumps(row))
@@ -130,7 +130,7 @@ def list_(place: Place, chosen: Filter, limit: int | None, as_json: bool) -> Non
 @data_options
 def show(place: Place, number: int, as_json: bool) -> None:
     """Show everything about one delivery."""
-    with place.open_database().read() as connection:
+    with place.open_existing().read() as connection:
         row = next(select_deliveries(connection, Filter(ids=(number,))), None)
     if row is None:
         fail(f"there is no delivery {number}", 2)
@@ -148,7 +148,7 @@ def show(place: Place, number: int, as_json: bool) -> None:
 def retry(place: Place, chosen: Filter, everything: bool) -> None:
     """Try failed deliveries again, and pending ones now."""
     _need_filter(chosen, everything)
-    database = place.open_database()
+    database = place.open_existing()
     with database.write() as connection:
         count = decisions.retry(connection, chosen, who())
         topics = decisions.pending_topics(connection)
@@ -167,7 +167,7 @@ def discard(place: Place, chosen: Filter, everything: bool, yes: bool) -> None:
     _need_filter(chosen, everything)
     if not yes:
         click.confirm("Discarded instances are not sent. Go on?", abort=True)
-    with place.open_database().write() as connection:
+    with place.open_existing().write() as connection:
         count, removable = decisions.discard(connection, chosen, who())
     SpoolFolder(place.data_directory / "spool").remove(removable)
     click.echo(f"{count} deliveries are discarded")
@@ -188,7 +188,7 @@ def export(place: Place, chosen: Filter, delimiter: str, quote: str, output: Tex
         fail("--delimiter and --quote are one character each, different, and no line end", 2)
     sheet = csv.writer(output, delimiter=delimiter, quotechar=quote, lineterminator="\n")
     sheet.writerow(FIELDS)
-    with place.open_database().read() as connection:
+    with place.open_existing().read() as connection:
         for row in select_deliveries(connection, chosen):
             sheet.writerow(["" if row[name] is None else row[name] for name in FIELDS])
     if output is not sys.stdout:

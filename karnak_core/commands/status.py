@@ -25,7 +25,7 @@ from karnak_core.spool.views import DestinationNumbers, destination_numbers, iso
 @data_options
 def status(place: Place, as_json: bool) -> None:
     """Show how every destination is, and what waits for it."""
-    database = place.open_database()
+    database = place.open_existing()
     following = store.Following.start(database, place)
     found = snapshot(database, following.configuration, SpoolFolder(place.data_directory / "spool"))
     if as_json:
@@ -49,7 +49,8 @@ def snapshot(database: Database, configuration: Configuration, folder: SpoolFold
         for destination in node.destinations
     }
     destinations = []
-    for key in [*configured, *sorted(set(numbers) - set(configured))]:
+    removed = {key for key, known in numbers.items() if key not in configured and (known.pending or known.failed)}
+    for key in [*configured, *sorted(removed)]:
         known = numbers.get(key) or _nothing_yet(*key)
         state, reason = known.health, known.reason
         if key not in configured:

@@ -184,7 +184,18 @@ def open_database(url: str | None, data_directory: Path) -> Database:
     return database
 
 
+def _for_owner_only(path: Path) -> None:
+    """Make the file, which its companions take their mode from, readable by its owner only: it holds patients' data."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        if os.fstat(descriptor).st_uid == os.geteuid():
+            os.fchmod(descriptor, 0o600)
+    finally:
+        os.close(descriptor)
+
+
 def _sqlite_engine(path: Path) -> sa.Engine:
+    _for_owner_only(path)
     engine = sa.create_engine(
         sa.URL.create("sqlite", database=str(path)),
         connect_args={"timeout": SQLITE_BUSY_SECONDS, "isolation_level": None, "check_same_thread": False},

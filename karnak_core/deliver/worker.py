@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from karnak_core.database import Database
 from karnak_core.deliver.pipeline import Pipeline
@@ -124,8 +124,11 @@ class Worker:
             heard = self._bell.heard()
             try:
                 wait = self._work()
+            except SQLAlchemyError as error:
+                # what we have leased is settled first when the ledger is back
+                logger.error("the ledger cannot be used: %s", type(error).__name__)
+                wait = LOOK_AGAIN_SECONDS
             except Exception:
-                # the database is away, most likely; what we have leased is settled first when it is back
                 logger.exception("delivery worker failed; goes on")
                 wait = LOOK_AGAIN_SECONDS
             if wait > 0 and not self._stop.is_set():
@@ -239,7 +242,8 @@ class Worker:
 
     def _report(self, outcomes: list[tuple[Delivery, Outcome]], error: DeliveryError | None) -> None:
         if error is not None:
-            logger.warning("destination %s/%s is %s: %s", *self._key, self._known.health, error.reason)
+            state = self._known.health if self._known.health is not Health.OK else "in trouble"
+            logger.warning("destination %s/%s is %s: %s", *self._key, state, error.reason)
         failed = [outcome for _, outcome in outcomes if outcome.state is State.FAILED]
         if failed:
             logger.error("%d deliveries to %s/%s failed: %s", len(failed), *self._key, failed[0].reason)

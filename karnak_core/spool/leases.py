@@ -101,7 +101,7 @@ def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool =
     released = connection.execute(
         sa.update(delivery)
         .where(delivery.c.lease_owner.in_(owners))
-        .values(state=State.PENDING, lease_owner=None, **(_counted() if crashed else {}))
+        .values(**{"state": State.PENDING, "lease_owner": None, **(_counted() if crashed else {})})
     )
     connection.execute(sa.delete(process).where(process.c.owner.in_(owners)))
     return released.rowcount
@@ -109,9 +109,16 @@ def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool =
 
 def _counted() -> dict[str, Any]:
     beyond = delivery.c.attempts - 2
-    seconds = sa.case((beyond <= 0, 0), (beyond >= 30, 900), else_=beyond * beyond)
+    seconds = sa.case((beyond <= 0, 0), else_=beyond * beyond)
     now = sa.literal(now_ms(), sa.BigInteger)
-    return {"attempts": delivery.c.attempts + 1, "not_before": now + 1000 * seconds}
+    last = delivery.c.attempts >= MOST_CRASHES - 1
+    return {
+        "attempts": delivery.c.attempts + 1,
+        "not_before": now + 1000 * seconds,
+        "reason": "the process that delivered it ended unexpectedly",
+        "state": sa.case((last, State.FAILED.value), else_=State.PENDING.value),
+        "finished_at": sa.case((last, now), else_=sa.null()),
+    }
 
 
 def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, str]]) -> int:
@@ -136,6 +143,9 @@ def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, st
             ).rowcount
     return failed
 
+
+#: a delivery that was under way so often when a process died is failed, and kept
+MOST_CRASHES = 20
 
 _TALLIED = (State.SENT, State.DUPLICATE, State.EXCLUDED)
 
@@ -190,6 +200,8 @@ _FORGET_PATHS = sa.update(instance).where(instance.c.id.in_(_IDS)).values(path=N
 
 _FORGET_CONTENTS = sa.delete(content).where(content.c.instance_id.in_(_IDS))
 
+_older, _before = instance.alias("older"), delivery.alias("before")
+
 _CLAIM = (
     sa.select(
         delivery.c.id.label("delivery_id"),
@@ -207,6 +219,16 @@ _CLAIM = (
         delivery.c.destination == sa.bindparam("destination"),
         delivery.c.state == State.PENDING.value,
         delivery.c.not_before <= sa.bindparam("now"),
+        # of several versions of one instance the older goes first, or it would end up on top of the newer
+        ~sa.exists().where(
+            _older.c.sop_instance_uid == instance.c.sop_instance_uid,
+            _older.c.id < instance.c.id,
+            _before.c.instance_id == _older.c.id,
+            _before.c.forward_node == delivery.c.forward_node,
+            _before.c.destination == delivery.c.destination,
+            _before.c.not_before.is_not(None),
+            _before.c.state != State.FAILED.value,
+        ),
     )
     .order_by(delivery.c.not_before)
     .limit(sa.bindparam("limit", type_=sa.Integer))

@@ -2,8 +2,8 @@
 
 Reasons are stored and mailed, and the body of an answer may repeat what was sent: a patient's name, say. So only what
 machines are meant to read is taken: the title of a problem (RFC 9457), the status of an error as Google's API has it,
-the error code of a bearer challenge (RFC 6750), and the phrase of the status line; and of these only plain words,
-without digits or anything that names of persons are written with.
+the error code of a bearer challenge (RFC 6750), and the phrase of the status line; and of these only what is a phrase
+of HTTP itself, or looks like the code of a machine: words joined by underscores, which names of persons are not.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from urllib.parse import urlsplit
 
 from karnak_plugins.stow_dest.client import Reply
 
-_PLAIN: Final = re.compile(r"[A-Za-z][A-Za-z ,.'/()_-]{1,79}")
+_PHRASES: Final = frozenset(status.phrase.lower() for status in HTTPStatus)
+_CODE: Final = re.compile(r"[A-Za-z]{2,40}(_[A-Za-z]{2,40}){1,5}")
 _BEARER_ERROR: Final = re.compile(r'error="([a-z_]{1,40})"')
 #: bytes of a problem that are looked at
 _LONGEST_PROBLEM: Final = 64 * 1024
@@ -93,4 +94,6 @@ def _problem(body: bytes) -> list[str]:
 
 
 def _plain(text: object) -> str:
-    return text if isinstance(text, str) and _PLAIN.fullmatch(text) else ""
+    if not isinstance(text, str):
+        return ""
+    return text if text.lower() in _PHRASES or _CODE.fullmatch(text) else ""

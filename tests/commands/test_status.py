@@ -74,11 +74,11 @@ def test_status_is_one_screen_for_people(karnak: Karnak, site: Site) -> None:
     assert "STRANGER at 127.0.0.1 to CLOSED: calling AE title not recognised" in result.stdout
 
 
-def test_status_of_a_gateway_that_never_ran_shows_the_default(tmp_path: Path) -> None:
-    result = CliRunner().invoke(cli, ["status", "--json", "--data", str(tmp_path / "new")])
-    assert result.exit_code == 0
-    (destination,) = json.loads(result.stdout)["destinations"]
-    assert (destination["forward_node"], destination["destination"], destination["sent"]) == ("KARNAK", "received", 0)
+def test_status_of_a_folder_without_a_gateways_data_is_an_error_and_makes_nothing(tmp_path: Path) -> None:
+    result = CliRunner().invoke(cli, ["status", "--json", "--data", str(tmp_path / "typo")])
+    assert result.exit_code == 2
+    assert "no gateway has its data here" in result.stderr
+    assert not (tmp_path / "typo").exists()
 
 
 def test_plugins_are_listed_for_programs_and_people_and_nothing_is_made(tmp_path: Path) -> None:

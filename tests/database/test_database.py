@@ -248,3 +248,13 @@ def test_a_postgresql_url_needs_no_driver_name(postgresql_url: str, tmp_path: Pa
     with closing(open_database(postgresql_url.replace("postgresql+psycopg", scheme), tmp_path)) as opened:
         assert not opened.is_sqlite
         assert count(opened) == 0
+
+
+def test_the_embedded_database_is_readable_by_its_owner_only_whatever_its_folder_is(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    opened = open_database(None, tmp_path)
+    with opened.read():
+        modes = {path.name: path.stat().st_mode & 0o777 for path in tmp_path.glob("karnak.db*")}
+    opened.close()
+    assert modes.keys() >= {"karnak.db", "karnak.db-wal", "karnak.db-shm"}
+    assert set(modes.values()) == {0o600}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -334,6 +335,32 @@ def test_a_delivery_that_kills_its_process_waits_longer_each_time(ledger: Any) -
         assert (row.attempts, row.state) == (attempt + 1, State.PENDING)
         waits.append(round((row.not_before - before) / 1000))
     assert waits == [0, 0, 0, 1, 4, 9]
+
+
+def test_a_delivery_that_keeps_killing_its_process_fails_in_the_end_and_says_why(ledger: Any) -> None:
+    ledger.record(ledger.received("a"))
+    for attempt in range(leases.MOST_CRASHES):
+        with ledger.database.write() as connection:
+            connection.execute(sa.update(delivery).values(not_before=1))
+            assert len(leases.claim(connection, ledger.folder, NODE, "a", f"owner-{attempt}", 10)) == 1
+            leases.release(connection, [f"owner-{attempt}"], crashed=True)
+    with ledger.database.read() as connection:
+        row = connection.execute(sa.select(delivery)).one()
+    assert (row.state, row.reason) == (State.FAILED, "the process that delivered it ended unexpectedly")
+    assert row.finished_at is not None
+    assert row.lease_owner is None
+
+
+def test_of_two_versions_of_an_instance_the_newer_waits_for_the_older(ledger: Any) -> None:
+    older = ledger.received("a", "b")
+    newer = dataclasses.replace(ledger.received("a", "b"), header=older.header)
+    ledger.record(older, newer)
+    (first,) = ledger.claim("a", "one")
+    assert ledger.claim("a", "two") == []
+    assert len(ledger.claim("b", "two")) == 1  # another destination goes its own way
+    ledger.settle("one", (first, SENT))
+    (second,) = ledger.claim("a", "two")
+    assert second.instance.id > first.instance.id
 
 
 def test_releasing_nobody_changes_nothing(ledger: Any) -> None:

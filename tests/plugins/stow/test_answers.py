@@ -144,8 +144,8 @@ def test_a_server_that_asks_for_a_pause_gets_it(
 @pytest.mark.parametrize(
     ("say", "words"),
     [
-        (Say(status=400, phrase="Bad Boundary"), '"Bad Boundary"'),
-        (Say(status=400, phrase="Bad Request", body=b'{"title": "Invalid multipart request"}'), '"Invalid multipart'),
+        (Say(status=400, phrase="Length Required"), '"Length Required"'),
+        (Say(status=400, phrase="Bad Request", body=b'{"title": "Payment Required"}'), '"Payment Required"'),
         (Say(status=400, body=b'{"error": {"status": "INVALID_ARGUMENT", "message": "Doe^John"}}'), "INVALID_ARGUMENT"),
         (Say(status=403, headers={"WWW-Authenticate": 'Bearer error="insufficient_scope"'}), "insufficient_scope"),
     ],
@@ -160,7 +160,9 @@ def test_machine_readable_words_of_the_server_are_told(
     assert "Doe" not in answer.reason
 
 
-@pytest.mark.parametrize("text", ["Test^Nobody exists", "TEST-1 of 19700101", "1.2.840.113 exists", "x" * 90, "a\tb"])
+@pytest.mark.parametrize(
+    "text", ["Test^Nobody exists", "NOBODY TEST refused", "TEST-1 of 19700101", "1.2.840.113 exists", "x" * 90, "a\tb"]
+)
 def test_words_that_may_be_a_patients_are_not_told(
     server: ScriptedServer, make_part: MakePart, make_instances: MakeInstances, text: str
 ) -> None:
