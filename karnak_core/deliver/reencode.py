@@ -1,7 +1,8 @@
 """Write an uncompressed data set in Explicit or Implicit VR Little Endian, when the peer takes nothing else.
 
-Only the header is held in memory. The value of Pixel Data is copied in blocks, its bytes swapped where the source is
-Big Endian, so that a large object passes in little memory. Nothing is decoded that need not be, and nothing is lost:
+Only the header is held in memory. The values of Pixel Data and of other large elements are copied in blocks, their
+bytes swapped where the source is Big Endian, so that a large object passes in little memory; only what lies in
+sequences is held, whatever its size. Nothing is decoded that need not be, and nothing is lost:
 what cannot be carried over raises.
 """
 
@@ -9,7 +10,6 @@ from __future__ import annotations
 
 import struct
 import tempfile
-import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,19 +20,16 @@ from pydicom import DataElement, Dataset
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataelem import RawDataElement
 from pydicom.filebase import DicomFileLike
-from pydicom.filereader import read_dataset
-from pydicom.filewriter import correct_ambiguous_vr, write_dataset
+from pydicom.filereader import read_dataset, read_deferred_data_element
+from pydicom.filewriter import correct_ambiguous_vr, write_data_element, write_dataset
 from pydicom.tag import BaseTag
-from pydicom.uid import (
-    DeflatedExplicitVRLittleEndian,
-    ExplicitVRBigEndian,
-    ImplicitVRLittleEndian,
-)
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
 from karnak_core.errors import DeliveryError, Permanent, Retryable
 from karnak_core.model import Outgoing
+from karnak_core.part10 import BLOCK, plain_dataset
 
-BLOCK: Final = 1 << 20
 UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
 #: bytes of one number in the value (PS3.5 section 7.3)
@@ -41,6 +38,8 @@ WORD_SIZES: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
 TEXT_VRS: Final = frozenset(
     ("AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT")
 )
+#: VRs whose values are bytes, or numbers that are no more than swapped
+BINARY_VRS: Final = frozenset(("OB", "UN", "SV", "UV", *WORD_SIZES))
 
 
 @contextmanager
@@ -72,51 +71,98 @@ def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], wo
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     source_syntax = outgoing.transfer_syntax_uid
     big = source_syntax == ExplicitVRBigEndian
-    with _plain(outgoing, workspace) as (source, offset):
+    with plain_dataset(outgoing.path, source_syntax, outgoing.dataset_offset, folder=workspace) as (source, offset):
         source.seek(offset)
         header = _read_header(source, source_syntax == ImplicitVRLittleEndian, big)
-        _write(header, target, big, implicit)
+        _write(header, source, target, big, implicit)
         _copy_pixel_data(source, header, target, source_syntax == ImplicitVRLittleEndian, big, implicit)
         rest = _read_header(source, source_syntax == ImplicitVRLittleEndian, big)
-        _write(rest, target, big, implicit)
-
-
-@contextmanager
-def _plain(outgoing: Outgoing, workspace: Path) -> Iterator[tuple[IO[bytes], int]]:
-    """Give a file with the data set not deflated, and where it begins."""
-    with open(outgoing.path, "rb") as source:
-        if outgoing.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
-            yield source, outgoing.dataset_offset
-            return
-        with tempfile.TemporaryFile(dir=workspace) as inflated:
-            source.seek(outgoing.dataset_offset)
-            inflater = zlib.decompressobj(wbits=-zlib.MAX_WBITS)
-            while block := source.read(BLOCK):
-                while block:
-                    inflated.write(inflater.decompress(block, BLOCK))
-                    block = inflater.unconsumed_tail
-            inflated.write(inflater.flush())
-            yield inflated, 0
+        _write(rest, source, target, big, implicit)
 
 
 def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:
-    """Read elements up to Pixel Data of the root level, where the file then stands."""
-    ds = read_dataset(
+    """Read elements up to Pixel Data of the root level, where the file then stands; large values stay in the file."""
+    return read_dataset(
         cast(BinaryIO, source),
         is_implicit_VR=implicit,
         is_little_endian=not big,
         stop_when=lambda tag, _vr, _length: int(tag) == PIXEL_DATA,
+        defer_size=BLOCK,
     )
-    return ds
 
 
-def _write(ds: Dataset, target: IO[bytes], big: bool, implicit: bool) -> None:
+def _write(ds: Dataset, source: IO[bytes], target: IO[bytes], big: bool, implicit: bool) -> None:
+    """Write the elements in their order, those whose values stayed in the file from there; it stands as before then."""
+    here = source.tell()
+    large = _take_large(ds, source, big)
     carried = correct_ambiguous_vr(_carried_over(ds, big), is_little_endian=True)
     _say_encoded(carried, implicit)
     sink = DicomFileLike(target)
     sink.is_implicit_VR = implicit
     sink.is_little_endian = True
-    write_dataset(sink, carried)
+    if not large:
+        write_dataset(sink, carried)
+    else:
+        encoding = carried.get("SpecificCharacterSet")
+        for tag in sorted([*carried.keys(), *large]):
+            if tag in large:
+                _copy_large(large[tag], source, target, big, implicit)
+            elif tag.element or tag.group <= 6:
+                # retired group lengths would not be right any more
+                write_data_element(sink, carried.get_item(tag), encoding)
+    source.seek(here)
+
+
+def _take_large(ds: Dataset, source: IO[bytes], big: bool) -> dict[BaseTag, RawDataElement]:
+    """Take out the elements that can be copied without looking at their values, with the VR; read the other ones."""
+    large: dict[BaseTag, RawDataElement] = {}
+    for tag in list(ds.keys()):
+        raw = ds.get_item(tag, keep_deferred=True)
+        if not isinstance(raw, RawDataElement) or raw.value is not None or not raw.length:
+            continue
+        vr = _copied_vr(raw, big)
+        if vr is None:
+            ds[tag] = read_deferred_data_element(None, cast(BinaryIO, source), None, raw)
+        else:
+            large[tag] = raw._replace(VR=vr)
+            del ds[tag]
+    return large
+
+
+def _copied_vr(raw: RawDataElement, big: bool) -> str | None:
+    """Return the VR with which a value is copied; None: it must be decoded."""
+    if raw.length == UNDEFINED:
+        return None
+    vr = raw.VR
+    if vr is None or (vr == "UN" and not big):
+        known = not raw.tag.is_private and dictionary_has_tag(raw.tag)
+        vr = dictionary_VR(raw.tag) if known else "UN"
+        if vr.endswith("or OW"):
+            # so in Implicit VR (PS3.5 section A.1), and too long for the other ones in Explicit VR
+            vr = "OW"
+    return vr if vr in BINARY_VRS or vr in TEXT_VRS else None
+
+
+def _copy_large(raw: RawDataElement, source: IO[bytes], target: IO[bytes], big: bool, implicit: bool) -> None:
+    vr = raw.VR or "UN"
+    written_vr = vr if vr in EXPLICIT_VR_LENGTH_32 else "UN"  # PS3.5 section 6.2.2, note on long values
+    padding = raw.length % 2
+    length = raw.length + padding
+    target.write(struct.pack("<HH", raw.tag.group, raw.tag.element))
+    target.write(struct.pack("<I", length) if implicit else struct.pack("<2s2xI", written_vr.encode(), length))
+    source.seek(raw.value_tell)
+    word = {"SV": 8, "UV": 8}.get(vr) or WORD_SIZES.get(vr, 1)
+    _copy(source, target, raw.length, word if big else 1, "a value")
+    target.write((b" " if vr in TEXT_VRS and vr != "UI" else b"\0") * padding)
+
+
+def _copy(source: IO[bytes], target: IO[bytes], length: int, word: int, what: str) -> None:
+    while length:
+        block = source.read(min(BLOCK, length))
+        if not block:
+            raise Permanent(f"{what} is shorter than its length says")
+        length -= len(block)
+        target.write(_swapped(block, word))
 
 
 def _copy_pixel_data(
@@ -144,13 +190,7 @@ def _copy_pixel_data(
     if big and vr == "OW" and header.get("BitsAllocated") in (32, 64):
         # a pixel cell is one number, not words of 16 bits each: so pydicom reads and writes it
         word = header.BitsAllocated // 8
-    left = length
-    while left:
-        block = source.read(min(BLOCK, left))
-        if not block:
-            raise Permanent("the pixel data is shorter than its length says")
-        left -= len(block)
-        target.write(_swapped(block, word))
+    _copy(source, target, length, word, "the pixel data")
 
 
 def _carried_over(ds: Dataset, big: bool) -> Dataset:

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from pathlib import Path
+from typing import BinaryIO, Final, cast
 
 import pydicom
+from pydicom import Dataset
+from pydicom.dataelem import RawDataElement
+from pydicom.filereader import read_dataset
 from pydicom.multival import MultiValue
 from pydicom.tag import Tag
+from pydicom.uid import DeflatedExplicitVRLittleEndian
 
-from karnak_core.errors import Permanent
+from karnak_core.errors import DeliveryError, Permanent
 from karnak_core.model import Outgoing
+from karnak_core.part10 import PIXELS, plain_dataset
 from karnak_plugins.folder_dest.pattern import SOP_INSTANCE_UID, TRANSFER_SYNTAX_UID
+
+#: bytes; a longer value names no file, and is not read
+LARGEST_READ: Final = 64 << 10
 
 
 def values(outgoing: Outgoing, tags: Collection[int]) -> Mapping[int, str]:
@@ -31,17 +39,43 @@ def values(outgoing: Outgoing, tags: Collection[int]) -> Mapping[int, str]:
     }
     found = {tag: carried[tag] for tag in tags if carried.get(tag)}
     missing = set(tags) - found.keys()
-    return {**found, **_read(outgoing.path, missing)} if missing else found
+    return {**found, **_read(outgoing, missing)} if missing else found
 
 
-def _read(path: Path, tags: Collection[int]) -> Mapping[int, str]:
+def _read(outgoing: Outgoing, tags: Collection[int]) -> Mapping[int, str]:
     try:
-        ds = pydicom.dcmread(path, stop_before_pixels=True, specific_tags=sorted(map(Tag, tags)))
-        return {tag: _text(ds[tag].value) for tag in tags if tag in ds}
+        ds = _header(outgoing, tags)
+        return {tag: _text(ds[tag].value) for tag in tags if tag in ds and not _is_large(ds, tag)}
+    except DeliveryError:
+        raise
     except FileNotFoundError as error:
         raise Permanent("the spool file is missing") from error
     except Exception as error:  # pydicom raises what it likes on broken data sets
         raise Permanent(f"the data set cannot be read: {type(error).__name__}") from error
+
+
+def _header(outgoing: Outgoing, tags: Collection[int]) -> Dataset:
+    wanted = sorted(map(Tag, tags))
+    if outgoing.transfer_syntax_uid != DeflatedExplicitVRLittleEndian:
+        return pydicom.dcmread(
+            outgoing.path, stop_before_pixels=True, specific_tags=list(wanted), defer_size=LARGEST_READ
+        )
+    # pydicom would inflate it in memory as a whole
+    with plain_dataset(outgoing.path, outgoing.transfer_syntax_uid, outgoing.dataset_offset) as (plain, offset):
+        plain.seek(offset)
+        return read_dataset(
+            cast(BinaryIO, plain),
+            is_implicit_VR=False,
+            is_little_endian=True,
+            stop_when=lambda tag, _vr, _length: int(tag) in PIXELS,
+            specific_tags=list(wanted),
+            defer_size=LARGEST_READ,
+        )
+
+
+def _is_large(ds: Dataset, tag: int) -> bool:
+    element = ds.get_item(tag, keep_deferred=True)
+    return isinstance(element, RawDataElement) and element.value is None and element.length > 0
 
 
 def _text(value: object) -> str:

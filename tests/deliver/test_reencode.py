@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+import subprocess
+import sys
 import warnings
 import zlib
 from collections.abc import Iterator
@@ -346,6 +348,105 @@ def test_a_missing_file_is_told_as_such(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(FileNotFoundError), reencoded(outgoing, ExplicitVRLittleEndian, tmp_path / "workspace"):
         pass
+
+
+@pytest.mark.parametrize("source", SOURCES)
+@pytest.mark.parametrize("target", TARGETS)
+def test_large_values_are_the_same_wherever_they_stand(source: str, target: str, tmp_path: Path) -> None:
+    """Longer than what is held in memory: copied from the file, in the order of the elements."""
+
+    def make() -> Dataset:
+        ds = make_data_set()
+        numbers = np.arange(300_000, dtype="<u8").tobytes()
+        ds.SelectorOBValue = numbers
+        ds.SelectorOWValue = numbers
+        ds.SelectorOLValue = numbers
+        ds.SelectorOVValue = numbers
+        ds.SelectorODValue = numbers
+        ds.SelectorUVValue = list(range(200_000))
+        ds.SelectorUTValue = "ä" * 700_000
+        ds.SelectorURValue = "https://example.org/" + "x" * 1_500_001
+        ds.EncapsulatedDocument = numbers
+        large = Dataset()
+        large.SelectorOWValue = numbers
+        large.PatientName = "Müller"
+        ds.ReferencedStudySequence.append(large)
+        ds.add(DataElement(0xFFFCFFFC, "OB", numbers))
+        block = ds.private_block(0x0009, "SOMEBODY")
+        block.add_new(0x07, "UN", numbers)
+        return ds
+
+    data = encode(in_order(make(), ">" if source == ExplicitVRBigEndian else "<"), source)
+    result = read(convert(data, source, target, tmp_path), target)
+    expected = read(encode(make(), ExplicitVRLittleEndian), ExplicitVRLittleEndian)
+    assert differences(expected, result, implicit=ImplicitVRLittleEndian in (source, target)) == []
+    assert result.PixelData == make().PixelData
+    assert list(result.keys()) == sorted(result.keys())
+    assert result[0x00091007].value == make()[0x00091007].value
+    assert result[0xFFFCFFFC].value == make()[0xFFFCFFFC].value
+
+
+def test_a_large_value_that_is_cut_off_is_refused(tmp_path: Path) -> None:
+    ds = make_data_set()
+    del ds.PixelData
+    del ds[0xFFFCFFFC]
+    data = encode(ds, ImplicitVRLittleEndian)
+    data += struct.pack("<HHI", 0x7FDF, 0x1001, 3 << 20) + bytes(2 << 20)
+    with pytest.raises(Permanent, match="a value is shorter than its length says"):
+        convert(data, ImplicitVRLittleEndian, ExplicitVRLittleEndian, tmp_path)
+
+
+def test_a_large_text_of_odd_length_is_padded(tmp_path: Path) -> None:
+    text = b"x" * ((2 << 20) + 1)
+    data = struct.pack("<HH2s2xI", 0x0072, 0x006E, b"UT", len(text)) + text
+    result = convert(data, ExplicitVRLittleEndian, ImplicitVRLittleEndian, tmp_path)
+    assert result == struct.pack("<HHI", 0x0072, 0x006E, len(text) + 1) + text + b" "
+
+
+#: prints by how many bytes the most memory grew
+MEASURED = """
+import sys
+from pathlib import Path
+from karnak_core.deliver.reencode import reencoded
+from karnak_core.model import Outgoing
+
+def most():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+path, syntax, target, offset = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+outgoing = Outgoing(
+    path=path, dataset_offset=offset, size=path.stat().st_size, sop_class_uid="1.2", sop_instance_uid="1.2.3",
+    study_instance_uid="1.2", series_instance_uid="1.2", transfer_syntax_uid=syntax,
+)
+before = most()
+with reencoded(outgoing, target, path.parent / "workspace") as (found, offset, length):
+    assert length > 300 << 20
+print(most() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("source", [ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian])
+def test_a_large_value_before_the_pixels_passes_in_blocks(source: str, tmp_path: Path) -> None:
+    size = 300 << 20
+    path, start = tmp_path / "large.dcm", beginning(source)
+    order = ">" if source == ExplicitVRBigEndian else "<"
+    head = struct.pack(order + "HH2s2xI", 0x0042, 0x0011, b"OW", size)
+    with path.open("wb") as file:
+        file.write(start)
+        if source == DeflatedExplicitVRLittleEndian:
+            deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            file.write(deflater.compress(head))
+            for _ in range(300):
+                file.write(deflater.compress(bytes(1 << 20)))
+            file.write(deflater.flush())
+        else:
+            file.write(head)
+            file.truncate(len(start) + len(head) + size)
+    command = [sys.executable, "-c", MEASURED, str(path), source, ImplicitVRLittleEndian, str(len(start))]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert int(answer.stdout) < 150 << 20
 
 
 def uncompressed_files() -> Iterator[tuple[Path, str, int]]:

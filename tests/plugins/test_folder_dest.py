@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -23,12 +25,13 @@ from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, Explicit
 from karnak_core import hookspecs
 from karnak_core.errors import Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.model import OpenContext, Outgoing, Sent
-from karnak_core.part10 import read_beginning
+from karnak_core.part10 import file_beginning, read_beginning
 from karnak_core.plugins import load
 from karnak_plugins import folder_dest
 from karnak_plugins.folder_dest import FOLDER
 from karnak_plugins.folder_dest.config import FolderDestination
 from karnak_plugins.folder_dest.pattern import SOP_INSTANCE_UID, Pattern, safe_value
+from karnak_plugins.folder_dest.values import values
 from karnak_plugins.folder_dest.writer import LEFT_BEHIND_AFTER, REPLACED, FolderWriter
 
 MakeInstance = Callable[..., Outgoing]
@@ -222,6 +225,66 @@ def test_values_come_from_the_data_set_in_its_character_set(tmp_path: Path, make
 def test_deflated_data_set_is_read_for_its_path(tmp_path: Path, make_instance: MakeInstance) -> None:
     writer(tmp_path).send(make_instance(syntax=DeflatedExplicitVRLittleEndian))
     assert files(tmp_path / "received") == ["P1/1.2.3/1.2.3.4.dcm"]
+
+
+#: prints the values, and by how many bytes the most memory grew
+MEASURED = """
+import sys
+from pathlib import Path
+from karnak_core.model import Outgoing
+from karnak_plugins.folder_dest.values import values
+
+def most():
+    return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024
+
+path, syntax, offset = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
+outgoing = Outgoing(
+    path=path, dataset_offset=offset, size=path.stat().st_size, sop_class_uid="1.2", sop_instance_uid="1.2.3",
+    study_instance_uid="1.2", series_instance_uid="1.2", transfer_syntax_uid=syntax,
+)
+before = most()
+found = values(outgoing, [0x00100020, 0x00420011, 0x00720010])
+assert found == {0x00100020: "P1", 0x00720010: "behind"}, found
+print(most() - before)
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_values_are_read_without_holding_what_is_large(syntax: str, tmp_path: Path) -> None:
+    size = 300 << 20
+    start = file_beginning(
+        sop_class_uid="1.2", sop_instance_uid="1.2.3", transfer_syntax_uid=syntax, calling_ae_title="CT1"
+    )
+    before = struct.pack("<HH2sH", 0x0010, 0x0020, b"LO", 2) + b"P1"
+    before += struct.pack("<HH2s2xI", 0x0042, 0x0011, b"OB", size)
+    behind = struct.pack("<HH2sH", 0x0072, 0x0010, b"LO", 6) + b"behind"
+    path = tmp_path / "large.dcm"
+    with path.open("wb") as file:
+        file.write(start)
+        if syntax == DeflatedExplicitVRLittleEndian:
+            deflater = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+            file.write(deflater.compress(before))
+            for _ in range(300):
+                file.write(deflater.compress(bytes(1 << 20)))
+            file.write(deflater.compress(behind) + deflater.flush())
+        else:
+            file.write(before)
+            file.seek(size, os.SEEK_CUR)
+            file.write(behind)
+    command = [sys.executable, "-c", MEASURED, str(path), syntax, str(len(start))]
+    answer = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert answer.returncode == 0, answer.stderr
+    assert int(answer.stdout) < 150 << 20
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, DeflatedExplicitVRLittleEndian])
+def test_values_are_in_the_character_set_of_the_data_set_however_it_is_encoded(
+    syntax: str, make_instance: MakeInstance
+) -> None:
+    outgoing = make_instance(syntax=syntax, SpecificCharacterSet="ISO_IR 100", StudyDescription="Schädel")
+    assert values(outgoing, [0x00081030]) == {0x00081030: "Schädel"}
 
 
 def test_data_set_is_not_read_when_the_uids_suffice(tmp_path: Path, make_instance: MakeInstance) -> None:
