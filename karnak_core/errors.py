@@ -9,6 +9,7 @@ KarnakError
     ├── Retryable        later, by itself
     │   └── Unreachable  the peer could not be reached, or the connection broke: counts for the breaker
     ├── Permanent        this instance will not be accepted as it is
+    │   └── NoPseudonym  its patient has no pseudonym yet: failed, and tried again when one is stored
     ├── Misconfigured    no instance will be accepted until somebody changes something: holds the destination
     └── Excluded         a rule says that the instance does not go there
 
@@ -80,6 +81,17 @@ class Unreachable(Retryable):
 
 class Permanent(DeliveryError):
     """The peer will not take this instance as it is: kept for a person to decide."""
+
+
+class NoPseudonym(Permanent):
+    """The patient has no pseudonym in the project.
+
+    ``waits_for`` : str — what has to be stored for the delivery to be tried again by itself; empty: nothing helps.
+    """
+
+    def __init__(self, reason: str, waits_for: str = "") -> None:
+        super().__init__(reason)
+        self.waits_for = waits_for
 
 
 class Misconfigured(DeliveryError):

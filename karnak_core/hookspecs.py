@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from karnak_core.config.models import Configuration
+    from karnak_core.deidentify import ProfileElement
     from karnak_core.errors import ConfigProblem
     from karnak_core.kinds import Kind
     from karnak_core.model import (
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
         Exclusion,
         Instance,
         Outcome,
+        PseudonymSource,
         Refusal,
         Service,
     )
@@ -57,6 +59,31 @@ def karnak_register_authenticators() -> Sequence[Kind[Any, Authenticator]]:  # t
     kind is a command of ``karnak auth-header``, too. An exception stops the start.
 
     :return: kinds whose ``open`` makes a :class:`karnak_core.model.Authenticator`
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def karnak_register_pseudonym_sources() -> Sequence[Kind[Any, PseudonymSource]]:  # type: ignore[empty-body]
+    """Offer ways to find a patient's pseudonym.
+
+    Called once when plugins are loaded. One is configured under ``de_identification.pseudonym`` of a destination. An
+    exception stops the start.
+
+    :return: kinds whose ``open`` makes a :class:`karnak_core.model.PseudonymSource`
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def karnak_register_profile_elements() -> Sequence[ProfileElement]:  # type: ignore[empty-body]
+    """Offer codenames that elements of a de-identification profile can have.
+
+    Called once when plugins are loaded. An exception stops the start.
+
+    :return: what reads an element of a profile and says what becomes of each data element
 
     .. versionadded:: 0.1
     """

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 if TYPE_CHECKING:
     from threading import Event
 
+    from pydicom import Dataset
+
     from karnak_core.errors import DeliveryError
 
 
@@ -119,6 +121,8 @@ class Outgoing:
     study_instance_uid: str
     series_instance_uid: str
     transfer_syntax_uid: str
+    #: what :attr:`Instance.facts` holds, as it goes out; None: as it was received
+    facts: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,6 +147,8 @@ class Outcome:
     counts: bool = True
     #: what went out, for SENT and DUPLICATE
     outgoing: Outgoing | None = None
+    #: for FAILED: what has to be stored for it to be tried again by itself; empty: a person decides
+    waits_for: str = ""
 
 
 class Health(StrEnum):
@@ -205,6 +211,47 @@ class Authenticator(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class StoredPseudonym:
+    """A patient's pseudonym in a project, as somebody stored it."""
+
+    pseudonym: str
+    patient_id: str
+    #: issuer of the Patient ID; empty: any
+    issuer: str = ""
+
+
+class PseudonymSource(Protocol):
+    """Knows the pseudonyms of patients. Opened once for each destination in a process, used by all its threads."""
+
+    def pseudonym(self, dataset: Dataset, project: str) -> str:
+        """Return the patient's pseudonym in a project, 1 to 64 characters.
+
+        Parameters
+        ----------
+        dataset
+            The data set as received, without pixel data; do not change it.
+        project
+            The project's name.
+
+        Raises
+        ------
+        NoPseudonym
+            The patient has none: the delivery is failed, and kept.
+        DeliveryError
+            It cannot be found out: as for a destination that does not take the instance.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections. A worker that is just ending may still ask afterwards."""
+        ...
+
+
+def _no_stored_pseudonyms(_project: str, _patient_id: str) -> Sequence[StoredPseudonym]:
+    return ()
+
+
 def _without_key(secret: Any) -> str:
     """Open a secret where there is no key: only what is not encrypted."""
     text: str = secret.reveal()
@@ -228,6 +275,12 @@ class OpenContext:
     reveal: Callable[[Any], str] = field(default=_without_key, compare=False, repr=False)
     #: those of the configuration, by name; opened at the first use, shared by the whole process
     authenticators: Mapping[str, Authenticator] = field(default_factory=dict, compare=False, repr=False)
+    #: of the destination's de-identification: the issuer of a Patient ID that comes without one; empty: none
+    default_issuer_of_patient_id: str = ""
+    #: (project, Patient ID) -> the pseudonyms that are stored for it, expired ones left out
+    stored_pseudonyms: Callable[[str, str], Sequence[StoredPseudonym]] = field(
+        default=_no_stored_pseudonyms, compare=False, repr=False
+    )
 
 
 class Destination(Protocol):

@@ -16,7 +16,8 @@ from karnak_core.errors import PluginError
 from karnak_core.kinds import Kind, by_name
 
 if TYPE_CHECKING:
-    from karnak_core.model import Authenticator, Destination, Service
+    from karnak_core.deidentify import ProfileElement
+    from karnak_core.model import Authenticator, Destination, PseudonymSource, Service
 
 GROUP = "karnak.plugins"
 
@@ -44,6 +45,8 @@ class Plugins:
     disabled: frozenset[str]
     destinations: Mapping[str, Kind[Any, Destination]] = field(default_factory=dict)
     authenticators: Mapping[str, Kind[Any, Authenticator]] = field(default_factory=dict)
+    pseudonym_sources: Mapping[str, Kind[Any, PseudonymSource]] = field(default_factory=dict)
+    profile_elements: tuple[ProfileElement, ...] = ()
     services: Mapping[str, Kind[Any, Service]] = field(default_factory=dict)
 
     @property
@@ -83,13 +86,15 @@ class Plugins:
             disabled=entry.name in self.disabled,
             hooks=tuple(sorted(caller.name for caller in callers)),
             kinds=tuple(
-                f"{what}:{kind.name}"
-                for what, hook in (
-                    ("destination", "karnak_register_destinations"),
-                    ("authenticator", "karnak_register_authenticators"),
-                    ("service", "karnak_register_services"),
+                f"{what}:{getattr(offer, attribute)}"
+                for what, hook, attribute in (
+                    ("destination", "karnak_register_destinations", "name"),
+                    ("authenticator", "karnak_register_authenticators", "name"),
+                    ("pseudonym source", "karnak_register_pseudonym_sources", "name"),
+                    ("profile element", "karnak_register_profile_elements", "codename"),
+                    ("service", "karnak_register_services", "name"),
                 )
-                for kind in _offered_by(self.manager, entry.name, hook)
+                for offer in _offered_by(self.manager, entry.name, hook)
             ),
         )
 
@@ -137,6 +142,8 @@ def load(disabled: Collection[str] = (), *, entries: Iterable[EntryPoint] | None
         disabled=frozenset(disabled),
         destinations=by_name(_offers(manager, found, "karnak_register_destinations")),
         authenticators=by_name(_offers(manager, found, "karnak_register_authenticators")),
+        pseudonym_sources=by_name(_offers(manager, found, "karnak_register_pseudonym_sources")),
+        profile_elements=_profile_elements(manager, found),
         services=by_name(_offers(manager, found, "karnak_register_services")),
     )
 
@@ -150,8 +157,20 @@ def _offers(
                 yield entry.name, kind
 
 
-def _offered_by(manager: pluggy.PluginManager, name: str, hook: str) -> list[Kind[Any, Any]]:
-    return [kind for kinds in _call_alone(manager, name, hook) for kind in kinds]
+def _profile_elements(manager: pluggy.PluginManager, entries: Iterable[EntryPoint]) -> tuple[ProfileElement, ...]:
+    found: dict[str, tuple[str, ProfileElement]] = {}
+    for entry in entries:
+        with _blame(entry):
+            for element in _offered_by(manager, entry.name, "karnak_register_profile_elements"):
+                if element.codename in found:
+                    other = found[element.codename][0]
+                    raise PluginError(f"codename {element.codename!r} is offered by plugin {other!r}, too")
+                found[element.codename] = (entry.name, element)
+    return tuple(element for _, element in found.values())
+
+
+def _offered_by(manager: pluggy.PluginManager, name: str, hook: str) -> list[Any]:
+    return [offer for offers in _call_alone(manager, name, hook) for offer in offers]
 
 
 def _call_alone(manager: pluggy.PluginManager, name: str, hook: str, **arguments: object) -> list[Any]:

@@ -21,6 +21,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "tls"),
     ("plugins", "kinds", "config", "http_headers", "pseudonyms"),
     ("spool",),
+    ("builtin",),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
     ("child",),
     ("gateway",),

@@ -65,11 +65,11 @@ def test_every_module_is_in_a_package() -> None:
 def test_entry_points_are_the_directories_of_plugins() -> None:
     plugins = [path.parent.name for path in (ROOT / "plugins").glob("*/__init__.py")]
     written = PROJECT["project"]["entry-points"][GROUP]
-    assert written == {name: f"karnak_plugins.{name}" for name in sorted(plugins)}
+    assert written == {"core": "karnak_core.builtin"} | {name: f"karnak_plugins.{name}" for name in sorted(plugins)}
 
 
 def test_installed_entry_points_are_the_written_ones() -> None:
-    installed = {entry.name for entry in entry_points(group=GROUP) if entry.value.startswith("karnak_plugins.")}
+    installed = {entry.name for entry in entry_points(group=GROUP) if entry.value.startswith("karnak_")}
     assert installed == set(PROJECT["project"]["entry-points"][GROUP]), "install again: pip install -e ."
 
 

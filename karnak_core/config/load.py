@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from karnak_core.config import yaml_text
 from karnak_core.config.models import Configuration
+from karnak_core.config.profiles import names_in
 from karnak_core.config.reading import Reading
 from karnak_core.config.usable import check_kinds
 from karnak_core.config.words import problems
@@ -84,7 +85,13 @@ def load(
         The model of a plugin's kind cannot be used.
     """
     check_kinds(plugins)
-    context = Reading(plugins=plugins, folder=folder, authenticators=_names(document.get("authenticators")))
+    context = Reading(
+        plugins=plugins,
+        folder=folder,
+        authenticators=_names(document.get("authenticators")),
+        projects=_names_of(document.get("projects")),
+        profiles=names_in(document.get("profiles"), plugins.profile_elements, folder),
+    )
     try:
         configuration = Configuration.model_validate(document, context=context)
     except ValidationError as error:
@@ -99,6 +106,11 @@ def load(
 
 def _names(section: object) -> frozenset[str]:
     return frozenset(str(name) for name in section) if isinstance(section, Mapping) else frozenset()
+
+
+def _names_of(section: object) -> frozenset[str]:
+    entries = section if isinstance(section, list | tuple) else ()
+    return frozenset(str(entry["name"]) for entry in entries if isinstance(entry, Mapping) and "name" in entry)
 
 
 def _asked(configuration: Configuration, plugins: Plugins) -> Iterator[ConfigProblem]:

@@ -11,6 +11,7 @@ from typing import Annotated, ClassVar
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
 from karnak_core.config.collect import unique_by
+from karnak_core.config.deidentification import DeIdentification, Project, TagMorphing
 from karnak_core.config.names import (
     AETitle,
     ConditionText,
@@ -21,6 +22,7 @@ from karnak_core.config.names import (
     SOPClasses,
 )
 from karnak_core.config.parts import Model, Part, Sections
+from karnak_core.config.profiles import EACH_ONCE, ProfileText
 from karnak_core.config.quantities import Duration, Size, format_duration
 from karnak_core.config.tls import ServerTLS
 
@@ -106,11 +108,22 @@ class Destination(Part):
     authorized_sop_classes: SOPClasses = Field(
         default=(), description="only these SOP classes, by UID, name or keyword; empty: all"
     )
+    de_identification: DeIdentification | None = Field(default=None, description="de-identify what is sent")
+    tag_morphing: TagMorphing | None = Field(
+        default=None, description="change data elements of what is sent; never together with de_identification"
+    )
     retry_for: Duration = Field(
         default=7 * DAY, ge=0, le=365 * DAY, description="how long a delivery is tried again before it is failed"
     )
     retry_first: Duration = Field(default=5.0, ge=0.1, le=DAY, description="longest wait before the first retry")
     retry_longest: Duration = Field(default=900.0, ge=1, le=7 * DAY, description="longest wait between two retries")
+
+    @field_validator("tag_morphing")
+    @classmethod
+    def _not_both(cls, value: TagMorphing | None, info: ValidationInfo) -> TagMorphing | None:
+        if value is not None and info.data.get("de_identification") is not None:
+            raise ValueError("excludes de_identification; only one of the two can be used")
+        return value
 
     @field_validator("retry_longest")
     @classmethod
@@ -152,6 +165,12 @@ class Configuration(Model):
     )
     authenticators: Mapping[Name, Authenticator] = Field(
         default_factory=dict, description="how requests are authorized, by names to be used elsewhere"
+    )
+    profiles: Annotated[tuple[ProfileText, ...], EACH_ONCE] = Field(
+        default=(), description="de-identification profiles: paths of their files"
+    )
+    projects: Annotated[tuple[Project, ...], unique_by("name")] = Field(
+        default=(), description="what de-identification and tag morphing are done for"
     )
     forward_nodes: Annotated[tuple[ForwardNode, ...], unique_by("ae_title")] = Field(
         default=(), description="the AE titles that receive"

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from functools import cache
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar, Self
 
 from pydantic import AfterValidator, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
@@ -79,13 +79,12 @@ Description = Annotated[str, AfterValidator(_description)]
 ConditionText = Annotated[str, AfterValidator(_condition)]
 
 
-class AuthenticatorName(str):
-    """Names one of ``authenticators``: declare the key of a kind that uses one as this.
-
-    A type of its own, so that a name that does not exist is found wherever it stands, and who uses one is known.
-    """
+class _NameOf(str):
+    """Names an entry of one section. A type for each: a name that does not exist is found wherever it stands."""
 
     __slots__ = ()
+    #: the field of ``Reading`` with the names that there are
+    SECTION: ClassVar[str]
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -97,12 +96,34 @@ class AuthenticatorName(str):
         )
 
     @classmethod
-    def _read(cls, text: str, info: ValidationInfo) -> AuthenticatorName:
+    def _read(cls, text: str, info: ValidationInfo) -> Self:
         context = reading(info)
-        if context and text not in context.authenticators:
-            known = ", ".join(sorted(context.authenticators)) or "none"
-            raise ValueError(f"{text!r} is not one of authenticators; known: {known}")
+        there = getattr(context, cls.SECTION) if context else frozenset()
+        if context and text not in there:
+            known = ", ".join(sorted(there)) or "none"
+            raise ValueError(f"{text!r} is not one of {cls.SECTION}; known: {known}")
         return cls(text)
+
+
+class AuthenticatorName(_NameOf):
+    """Names one of ``authenticators``: declare the key of a kind that uses one as this."""
+
+    __slots__ = ()
+    SECTION = "authenticators"
+
+
+class ProfileName(_NameOf):
+    """Names one of ``profiles``, or the built-in one."""
+
+    __slots__ = ()
+    SECTION = "profiles"
+
+
+class ProjectName(_NameOf):
+    """Names one of ``projects``."""
+
+    __slots__ = ()
+    SECTION = "projects"
 
 
 @cache

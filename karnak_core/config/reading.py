@@ -21,6 +21,10 @@ class Reading:
     folder: Path | None = None
     #: the names that the document has under ``authenticators``, right or wrong
     authenticators: frozenset[str] = frozenset()
+    #: likewise under ``projects``
+    projects: frozenset[str] = frozenset()
+    #: likewise under ``profiles``, and the built-in one
+    profiles: frozenset[str] = frozenset()
 
 
 def reading(info: ValidationInfo) -> Reading | None:

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from karnak_core.config.deidentification import PseudonymSource
 from karnak_core.config.models import Authenticator, Destination
 from karnak_core.config.parts import Part
 from karnak_core.config.shape import shapes
@@ -30,6 +31,9 @@ def check_kinds(plugins: Plugins) -> None:
     for authenticator in plugins.authenticators.values():
         _check_common_keys("authenticator", authenticator, Authenticator)
         _check_model(f"authenticator type {authenticator.name!r}", authenticator.config)
+    for source in plugins.pseudonym_sources.values():
+        _check_common_keys("pseudonym source", source, PseudonymSource)
+        _check_model(f"pseudonym source {source.name!r}", source.config)
     for service in plugins.services.values():
         _check_model(f"service {service.name!r}", service.config)
 

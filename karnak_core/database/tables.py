@@ -76,6 +76,10 @@ delivery = sa.Table(
     sa.Column("sent_study_instance_uid", sa.String(64), nullable=True),
     sa.Column("sent_series_instance_uid", sa.String(64), nullable=True),
     sa.Column("sent_sop_instance_uid", sa.String(64), nullable=True),
+    # what of the instance's facts went out; null: nothing did, or they went out as received
+    sa.Column("sent_facts", sa.JSON(none_as_null=True), nullable=True),
+    # for a failed one: what has to be stored for it to be tried again by itself
+    sa.Column("waits_for", sa.String(64), nullable=True),
     # who retried or discarded it last, and when
     sa.Column("decided_by", sa.String(128), nullable=True),
     sa.Column("decided_at", sa.BigInteger, nullable=True),
@@ -97,11 +101,59 @@ delivery = sa.Table(
         postgresql_where=sa.text("lease_owner IS NOT NULL"),
     ),
     sa.Index(
+        "ix_delivery_waits_for",
+        "waits_for",
+        sqlite_where=sa.text("waits_for IS NOT NULL"),
+        postgresql_where=sa.text("waits_for IS NOT NULL"),
+    ),
+    sa.Index(
         "ix_delivery_finished",
         "finished_at",
         # failed ones have both
         sqlite_where=sa.text("finished_at IS NOT NULL AND not_before IS NULL"),
         postgresql_where=sa.text("finished_at IS NOT NULL AND not_before IS NULL"),
+    ),
+)
+
+#: what UIDs, PatientIDs and shifts of dates are derived from; of each project one is active, the others were once
+project_secret = sa.Table(
+    "project_secret",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("project", sa.String(64), nullable=False),
+    # 32 hex digits, encrypted
+    sa.Column("secret", sa.Text, nullable=False),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(128), nullable=False),
+    # when it became the active one; null: it is not active
+    sa.Column("active_since", sa.BigInteger, nullable=True),
+    sa.Index(None, "project"),
+)
+
+#: who is who in a project
+pseudonym = sa.Table(
+    "pseudonym",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("project", sa.String(64), nullable=False),
+    sa.Column("patient_id", sa.String(64), nullable=False),
+    # empty: of any issuer
+    sa.Column("issuer", sa.String(64), nullable=False),
+    sa.Column("pseudonym", sa.String(64), nullable=False),
+    sa.Column("first_name", sa.String(64), nullable=False, server_default=""),
+    sa.Column("last_name", sa.String(64), nullable=False, server_default=""),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("created_by", sa.String(128), nullable=False),
+    # null: never
+    sa.Column("expires_at", sa.BigInteger, nullable=True),
+    sa.UniqueConstraint("project", "patient_id", "issuer"),
+    sa.Index(None, "project", "pseudonym"),
+    sa.Index(None, "pseudonym"),
+    sa.Index(
+        "ix_pseudonym_expires_at",
+        "expires_at",
+        sqlite_where=sa.text("expires_at IS NOT NULL"),
+        postgresql_where=sa.text("expires_at IS NOT NULL"),
     ),
 )
 

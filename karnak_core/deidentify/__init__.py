@@ -15,7 +15,7 @@ from karnak_core.deidentify.hashing import Hasher, secret_from_text, secret_to_t
 from karnak_core.deidentify.masks import Mask, Rectangle
 from karnak_core.deidentify.profile import Excluded, Profile, Project, Result, basic_profile
 from karnak_core.deidentify.rules import BUILT_IN
-from karnak_core.deidentify.visit import Fetch, Lookup, Received, Visit
+from karnak_core.deidentify.visit import Fetch, Lookup, Received, Visit, first_text_of
 
 __all__ = [
     "BUILT_IN",
@@ -43,6 +43,7 @@ __all__ = [
     "basic_profile",
     "decode_dataset",
     "encode_dataset",
+    "first_text_of",
     "make_file_meta",
     "on_tags",
     "secret_from_text",

@@ -60,6 +60,8 @@ class Result:
     dataset: Dataset
     #: what changed, where it was asked for
     changes: Sequence[Change] = ()
+    #: tags of elements that the profile says to keep, at whatever level
+    kept: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -241,7 +243,7 @@ class Profile:
         walk = Walk(self._plan, received, noted)
         elements = walk.elements()
         finish(walk, elements, noted)
-        return Result(dataset=walk.root.with_elements(elements), changes=tuple(noted or ()))
+        return Result(dataset=walk.root.with_elements(elements), changes=tuple(noted or ()), kept=frozenset(walk.kept))
 
     def _identity(self, walk: Walk, project: Project, pseudonym: str, at: datetime) -> Identity:
         steps = [step for step in self._plan.steps if step.rule.method is None or walk.holds(step.index)]

@@ -87,6 +87,11 @@ def texts_of(level: Dataset, tag: int) -> tuple[str, ...]:
     raise DeidentificationError(problem)
 
 
+def first_text_of(level: Dataset, tag: int) -> str:
+    """Return the first value of an element as text, empty where there is none; raises as `texts_of` does."""
+    return next(iter(texts_of(level, tag)), "")
+
+
 #: UI attributes that name something of the standard or of a vendor, never an instance: they are not replaced
 CLASS_UIDS = frozenset(
     {

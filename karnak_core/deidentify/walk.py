@@ -39,6 +39,8 @@ class Walk:
         self._changes = changes
         self._holds: dict[int, bool] = {}
         self.root = Level.root(received.dataset)
+        #: tags that an element says to keep, at whatever level
+        self.kept: set[int] = set()
         #: which element decided PatientName at the root, and what
         self.name_decision: tuple[int, Decision | None] = NOTHING
 
@@ -100,6 +102,8 @@ class Walk:
             index, action = self._asked(questions, level, element, number) if questions else fixed
             if action is None:
                 index, action = decider, inherited
+            if isinstance(action, Keep):
+                self.kept.add(number)
             if number == _PATIENT_NAME and not level.path:
                 self.name_decision = index, action
             new = self._decided(level, element, number, index, action)

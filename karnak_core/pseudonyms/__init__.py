@@ -1,0 +1,8 @@
+"""The built-in sources of pseudonyms: ``stored`` by people, a ``tag`` of the data set, and an ``api``."""
+
+from __future__ import annotations
+
+from karnak_core.pseudonyms.stored import STORED, waits_for
+from karnak_core.pseudonyms.tag import TAG
+
+__all__ = ["STORED", "TAG", "waits_for"]
