@@ -54,7 +54,7 @@ class TagPseudonyms:
     def __init__(self, config: TagSource, _context: OpenContext) -> None:
         self._config = config
 
-    def pseudonym(self, dataset: Dataset, _project: str) -> str:
+    def pseudonym(self, dataset: Dataset, project: str) -> str:
         """Return the element's first value, or the part of it that was asked for; raises NoPseudonym."""
         config = self._config
         value = first_text(dataset, config.number)
