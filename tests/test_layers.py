@@ -17,11 +17,11 @@ ROOT = Path(__file__).parents[1]
 #: From the bottom to the top. A line may import what stands on the lines above it; of its own line, only itself,
 #: unless BESIDE says more. A package that does not exist yet is simply not there.
 LAYERS: Sequence[Sequence[str]] = (
-    ("errors", "model", "expressions", "logs", "data"),
-    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "tls"),
+    ("errors", "model", "expressions", "logs", "data", "elements"),
+    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "headers", "tls"),
     ("plugins", "kinds", "config", "http_headers", "pseudonyms"),
     ("spool",),
-    ("builtin",),
+    ("builtin", "rewrite"),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
     ("child",),
     ("gateway",),

@@ -12,10 +12,11 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core.database import is_full
 from karnak_core.dimse import StoreAnswer, StoreRequest
+from karnak_core.elements import UnreadableDataSet
+from karnak_core.headers import read_header
 from karnak_core.model import Header, now_ms
 from karnak_core.part10 import file_beginning
 from karnak_core.receive.committer import Committer
-from karnak_core.receive.headers import UnreadableDataSet, read_header
 from karnak_core.receive.refusals import Refusals
 from karnak_core.receive.space import Space
 from karnak_core.spool.files import SpoolWriter

@@ -13,11 +13,10 @@ from collections.abc import Mapping
 from typing import Final
 
 from pydicom.charset import decode_bytes, default_encoding, python_encoding
-from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian, ImplicitVRLittleEndian
+from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
 
+from karnak_core.elements import UNDEFINED, Buffer, UnreadableDataSet, after_sequence, is_explicit, value_of
 from karnak_core.model import Header
-
-Buffer = bytes | bytearray | memoryview
 
 #: keyword by tag; (group << 16) | element
 WANTED: Final[Mapping[int, str]] = {
@@ -42,24 +41,11 @@ WANTED: Final[Mapping[int, str]] = {
 LAST_WANTED: Final = max(WANTED)
 #: a fact is not longer than this, whatever the data set says
 LONGEST_VALUE: Final = 1024
-DEEPEST_NESTING: Final = 64
 #: of a deflated data set, this much is looked at
 INFLATED_BYTES: Final = 4 << 20
 
-UNDEFINED: Final = 0xFFFFFFFF
 #: bytes that end the reach of an escape sequence: backslash, caret, equals (PS3.5 section 6.1.2.5.3)
 DELIMITERS: Final = {0x5C, 0x5E, 0x3D}
-ITEM: Final = 0xFFFEE000
-ITEM_END: Final = 0xFFFEE00D
-SEQUENCE_END: Final = 0xFFFEE0DD
-#: VRs with a two-byte length in explicit encodings (PS3.5 section 7.1.2)
-SHORT_VRS: Final = frozenset(b"AE AS AT CS DA DS DT FL FD IS LO LT PN SH SL SS ST TM UI UL US".split())
-#: those, and the ones with a four-byte length
-KNOWN_VRS: Final = SHORT_VRS | frozenset(b"OB OD OF OL OV OW SQ SV UC UN UR UT UV".split())
-
-
-class UnreadableDataSet(ValueError):
-    """The bytes are not a data set in the transfer syntax that was agreed."""
 
 
 def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
@@ -79,7 +65,7 @@ def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
     """
     if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
         data = _inflate(data)
-    explicit = _is_explicit(data, transfer_syntax_uid)
+    explicit = is_explicit(data, transfer_syntax_uid)
     order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
     try:
         # released at once: a view that an exception's traceback kept would keep a mapped file from being closed
@@ -88,18 +74,6 @@ def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
     except (struct.error, IndexError) as error:
         raise UnreadableDataSet("the data set ends inside an element") from error
     return _header(raw)
-
-
-def _is_explicit(data: Buffer, transfer_syntax_uid: str) -> bool:
-    """Say whether elements name their VR: as the first one does, whatever was agreed.
-
-    Modalities mix the two up, and receivers that look, as pydicom does, read what is there. A length that reads like a
-    VR would be one of more than 16 KB, which no element has that comes first.
-    """
-    first = bytes(data[4:6])
-    if transfer_syntax_uid == ImplicitVRLittleEndian:
-        return first in KNOWN_VRS
-    return transfer_syntax_uid == ExplicitVRBigEndian or len(first) < 2 or (first.isalpha() and first.isupper())
 
 
 def _header(raw: dict[str, bytes]) -> Header:
@@ -154,9 +128,9 @@ def _walk(data: memoryview, explicit: bool, order: str) -> dict[str, bytes]:
         tag = (group << 16) | element
         if tag > LAST_WANTED:
             break
-        length, start, nested_explicit = _value(data, offset, explicit, order)
+        _, length, start, nested_explicit = value_of(data, offset, explicit, order)
         if length == UNDEFINED:
-            offset = _after_sequence(data, start, nested_explicit, order, 1)
+            offset = after_sequence(data, start, nested_explicit, order)
             continue
         offset = start + length
         if offset > end:
@@ -165,49 +139,6 @@ def _walk(data: memoryview, explicit: bool, order: str) -> dict[str, bytes]:
         if keyword is not None:
             found[keyword] = bytes(data[start : min(offset, start + LONGEST_VALUE)])
     return found
-
-
-def _value(data: memoryview, offset: int, explicit: bool, order: str) -> tuple[int, int, bool]:
-    """Return the length of an element's value, where it starts, and whether its items are explicit."""
-    if explicit:
-        vr = bytes(data[offset + 4 : offset + 6])
-        if vr in SHORT_VRS:
-            return struct.unpack_from(order + "H", data, offset + 6)[0], offset + 8, True
-        if not vr.isalpha() or not vr.isupper():
-            raise UnreadableDataSet("an element has no value representation")
-        length: int = struct.unpack_from(order + "I", data, offset + 8)[0]
-        # UN of undefined length holds items in Implicit VR Little Endian (PS3.5 section 6.2.2)
-        return length, offset + 12, vr != b"UN"
-    return struct.unpack_from("<I", data, offset + 4)[0], offset + 8, False
-
-
-def _after_sequence(data: memoryview, offset: int, explicit: bool, order: str, depth: int) -> int:
-    """Return the offset behind a sequence of undefined length (PS3.5 section 7.5)."""
-    if depth > DEEPEST_NESTING:
-        raise UnreadableDataSet(f"sequences are nested more than {DEEPEST_NESTING} deep")
-    if not explicit:
-        order = "<"
-    while True:
-        group, element, length = struct.unpack_from(order + "HHI", data, offset)
-        tag = (group << 16) | element
-        offset += 8
-        if tag == SEQUENCE_END:
-            return offset
-        if tag != ITEM:
-            raise UnreadableDataSet("a sequence holds something that is no item")
-        offset = _after_item(data, offset, explicit, order, depth) if length == UNDEFINED else offset + length
-
-
-def _after_item(data: memoryview, offset: int, explicit: bool, order: str, depth: int) -> int:
-    while True:
-        group, element = struct.unpack_from(order + "HH", data, offset)
-        if (group << 16) | element == ITEM_END:
-            return offset + 8
-        length, start, nested_explicit = _value(data, offset, explicit, order)
-        if length == UNDEFINED:
-            offset = _after_sequence(data, start, nested_explicit, order, depth + 1)
-        else:
-            offset = start + length
 
 
 def _inflate(data: Buffer) -> bytes:

@@ -29,9 +29,10 @@ from pydicom.uid import (
     JPEGBaseline8Bit,
 )
 
+from karnak_core.elements import DEEPEST_NESTING, UnreadableDataSet
+from karnak_core.headers import read_header
 from karnak_core.model import Header
 from karnak_core.part10 import read_beginning
-from karnak_core.receive.headers import DEEPEST_NESTING, UnreadableDataSet, read_header
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian)
