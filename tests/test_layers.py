@@ -18,8 +18,8 @@ ROOT = Path(__file__).parents[1]
 #: unless BESIDE says more. A package that does not exist yet is simply not there.
 LAYERS: Sequence[Sequence[str]] = (
     ("errors", "model", "expressions", "logs", "data", "elements"),
-    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "headers", "tls"),
-    ("plugins", "kinds", "config", "http_headers", "pseudonyms"),
+    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "pixels", "headers", "tls"),
+    ("plugins", "kinds", "config", "http_headers", "pseudonyms", "projects"),
     ("spool",),
     ("builtin", "rewrite"),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
@@ -32,7 +32,7 @@ LAYERS: Sequence[Sequence[str]] = (
 BESIDE = {
     "dimse": {"tls"},
     "plugins": {"kinds"},
-    "config": {"plugins", "kinds"},
+    "config": {"plugins", "kinds", "projects"},
     "http_headers": {"config"},
     "pseudonyms": {"config", "kinds"},
     "cli": {"commands"},

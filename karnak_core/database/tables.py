@@ -6,7 +6,12 @@ half a million and cost nothing.
 
 from __future__ import annotations
 
+import hashlib
+from typing import Any
+
 import sqlalchemy as sa
+
+from karnak_core.model import now_ms
 
 metadata = sa.MetaData(
     naming_convention={
@@ -125,10 +130,33 @@ project_secret = sa.Table(
     sa.Column("secret", sa.Text, nullable=False),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(128), nullable=False),
-    # when it became the active one; null: it is not active
+    # when it became the active one, and by whom; null: it is not active
     sa.Column("active_since", sa.BigInteger, nullable=True),
+    sa.Column("active_by", sa.String(128), nullable=True),
+    # when another one took its place last; null: it is active
+    sa.Column("active_until", sa.BigInteger, nullable=True),
     sa.Index(None, "project"),
+    sa.Index(
+        "uq_project_secret_active",
+        "project",
+        unique=True,
+        sqlite_where=sa.text("active_since IS NOT NULL"),
+        postgresql_where=sa.text("active_since IS NOT NULL"),
+    ),
 )
+
+
+def patient_key(project: str, patient_id: str) -> str:
+    """Return what stands for a patient of a project, 64 characters; the Patient ID cannot be read from it."""
+    # the length keeps the two apart
+    text = f"{len(project)}:{project}{patient_id}"
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _key_of_row(context: Any) -> str:
+    values = context.get_current_parameters()
+    return patient_key(values["project"], values["patient_id"])
+
 
 #: who is who in a project
 pseudonym = sa.Table(
@@ -142,12 +170,17 @@ pseudonym = sa.Table(
     sa.Column("pseudonym", sa.String(64), nullable=False),
     sa.Column("first_name", sa.String(64), nullable=False, server_default=""),
     sa.Column("last_name", sa.String(64), nullable=False, server_default=""),
+    # what failed deliveries that need this pseudonym have in ``waits_for``
+    sa.Column("patient_key", sa.String(64), nullable=False, default=_key_of_row),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("created_by", sa.String(128), nullable=False),
+    # a delivery that found nothing before this is to look again
+    sa.Column("changed_at", sa.BigInteger, nullable=False, default=now_ms, onupdate=now_ms),
     # null: never
     sa.Column("expires_at", sa.BigInteger, nullable=True),
     sa.UniqueConstraint("project", "patient_id", "issuer"),
     sa.Index(None, "project", "pseudonym"),
+    sa.Index(None, "patient_key"),
     sa.Index(None, "pseudonym"),
     sa.Index(
         "ix_pseudonym_expires_at",

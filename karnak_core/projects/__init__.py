@@ -1,0 +1,7 @@
+"""Projects at run time: the secrets that UIDs, PatientIDs and shifts of dates are derived from."""
+
+from __future__ import annotations
+
+from karnak_core.projects.secrets import ProjectSecrets
+
+__all__ = ["ProjectSecrets"]
