@@ -31,6 +31,7 @@ LAYERS: Sequence[Sequence[str]] = (
 #: Neighbours on one line that may import one another: who -> whom.
 BESIDE = {
     "dimse": {"tls"},
+    "pixels": {"deidentify"},
     "plugins": {"kinds"},
     "config": {"plugins", "kinds", "projects"},
     "http_headers": {"config"},

@@ -1,4 +1,4 @@
-"""Why pixels stay as they are: each is :class:`~karnak_core.errors.Permanent`, with a reason without any patient's data.
+"""Why pixels stay as they are: errors that are permanent, each with a reason without any patient's data.
 
 The sender of an instance decides what follows: it goes out in its original transfer syntax where nothing had to be
 done to its pixels and the peer takes that, else it is kept as failed.

@@ -1,4 +1,4 @@
-"""Where the frames of encapsulated pixel data lie (PS3.5 section A.4): found by seeking, nothing is read but lengths."""
+"""Where the frames of encapsulated pixel data lie (PS3.5 section A.4): found by seeking, only lengths are read."""
 
 from __future__ import annotations
 
@@ -81,9 +81,7 @@ def _walk(file: IO[bytes], offset: int) -> tuple[tuple[int, ...], list[tuple[int
         offset += length
 
 
-def _by_table(
-    table: Sequence[int], fragments: Sequence[tuple[int, int]], frames: int
-) -> list[Fragments] | None:
+def _by_table(table: Sequence[int], fragments: Sequence[tuple[int, int]], frames: int) -> list[Fragments] | None:
     if len(table) != frames or table[0] != 0:
         return None
     first = fragments[0][0]
@@ -92,9 +90,7 @@ def _by_table(
     return _grouped([start for start in starts if start is not None], fragments, frames)
 
 
-def _by_beginnings(
-    file: IO[bytes], fragments: Sequence[tuple[int, int]], frames: int
-) -> list[Fragments] | None:
+def _by_beginnings(file: IO[bytes], fragments: Sequence[tuple[int, int]], frames: int) -> list[Fragments] | None:
     starts = []
     for number, (offset, length) in enumerate(fragments):
         file.seek(offset)
@@ -103,9 +99,7 @@ def _by_beginnings(
     return _grouped(starts, fragments, frames)
 
 
-def _grouped(
-    starts: Sequence[int], fragments: Sequence[tuple[int, int]], frames: int
-) -> list[Fragments] | None:
+def _grouped(starts: Sequence[int], fragments: Sequence[tuple[int, int]], frames: int) -> list[Fragments] | None:
     if len(starts) != frames or starts[0] != 0 or sorted(set(starts)) != list(starts):
         return None
     ends = [*starts[1:], len(fragments)]

@@ -11,7 +11,7 @@ from pydicom import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from karnak_core.pixels.decode import decode_frame
+from karnak_core.pixels.decode import DCT, decode_frame
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.fragments import Fragments, frame_fragments
 from karnak_core.pixels.image import KINDS, PIXEL_DATA, Frame, ImageDescription, describe
@@ -98,7 +98,7 @@ class PixelSource:
 
     @property
     def output_image(self) -> ImageDescription:
-        """The description of the frames as :meth:`frame` returns them: by pixel, their own photometric interpretation."""
+        """The description of the frames as :meth:`frame` returns them."""
         return replace(
             self.image,
             photometric_interpretation=self.photometric_interpretation,
@@ -161,12 +161,11 @@ class PixelSource:
             raise CannotDecode("uncompressed pixel data in a compressed transfer syntax")
         if not can_decode(self.transfer_syntax_uid):
             raise CannotDecode(why_not_decoded(self.transfer_syntax_uid))
-        self._fragments, self.end = frame_fragments(
-            self._file, self.element.offset, self.image.number_of_frames
-        )
+        self._fragments, self.end = frame_fragments(self._file, self.element.offset, self.image.number_of_frames)
 
     def _decoded_photometric_interpretation(self) -> str:
         said = self.image.photometric_interpretation
+        # decoding a cosine transform rounds anyway, and everybody expects RGB of it
         if said in DECODED_TO_RGB or (self.transfer_syntax_uid in DCT and said.startswith("YBR_")):
             return "RGB"
         if said == "YBR_FULL_422":
@@ -174,12 +173,6 @@ class PixelSource:
         if said.startswith("YBR_PARTIAL"):
             raise CannotDecode(f"pixels in {said} cannot be decoded")
         return said
-
-
-#: JPEG with a discrete cosine transform: decoding rounds anyway, and everybody expects RGB
-DCT: Final = frozenset(
-    ("1.2.840.10008.1.2.4.50", "1.2.840.10008.1.2.4.51", "1.2.840.10008.1.2.4.53", "1.2.840.10008.1.2.4.55")
-)
 
 
 def read_header(

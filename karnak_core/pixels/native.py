@@ -36,17 +36,11 @@ def read_little_endian(file: IO[bytes], value: int, start: int, length: int, wor
     first = start - start % word
     last = start + length + -(start + length) % word
     file.seek(value + first)
-    data = bytearray(last - first)
-    read = file.readinto(data) if hasattr(file, "readinto") else None
-    if read is None:
-        data[:] = file.read(last - first)
-        read = len(data)
-    while read < len(data) and (more := file.read(len(data) - read)):
-        data[read : read + len(more)] = more
-        read += len(more)
-    if read < len(data):
+    data: bytes | bytearray = file.read(last - first)
+    if len(data) < last - first:
         raise CannotDecode("the pixel data is cut off: the file ends inside it")
     if word > 1:
+        data = bytearray(data)
         np.frombuffer(data, dtype=f"u{word}").byteswap(inplace=True)
     return data if len(data) == length else data[start - first : start - first + length]
 

@@ -1,0 +1,151 @@
+"""What compressed frames say of themselves: JPEG (ITU T.81), JPEG-LS (T.87), JPEG 2000 (T.800) and HTJ2K (T.814)."""
+
+from __future__ import annotations
+
+import re
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+from karnak_core.pixels.errors import CannotDecode
+
+END: Final = b"\xff\xd9"
+#: start of frame: every process of ITU T.81, and JPEG-LS
+_FRAME_MARKERS: Final = frozenset(
+    (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
+)
+#: what may follow 0xFF inside entropy-coded data of JPEG: a stuffed zero, a restart marker, or a fill byte
+_INSIDE: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Codestream:
+    """The size of a compressed image and how its numbers are stored."""
+
+    rows: int
+    columns: int
+    samples: int
+    #: bits of a sample
+    precision: int
+    signed: bool = False
+    #: true: three colours without a transform: the components are called R, G and B, or Adobe's marker says so
+    is_rgb: bool = False
+    #: true: the components are marked as luminance and chroma (JFIF, or Adobe's marker)
+    is_ycc: bool = False
+
+
+def trimmed(frame: bytes) -> bytes:
+    """Return a frame without what fills it to an even length.
+
+    Raises
+    ------
+    CannotDecode
+        It does not end as JPEG and JPEG 2000 do: it is cut off, and decoders would make up the rest.
+    """
+    if frame.endswith(END):
+        return frame
+    end = frame.rstrip(b"\0\xff \n\r")
+    if not end.endswith(b"\xd9") or frame[len(end) - 2 : len(end)] != END:
+        raise CannotDecode("a compressed frame is cut off: it has no end marker")
+    return end
+
+
+def read_jpeg(frame: bytes) -> Codestream:
+    """Return what the start of frame of a JPEG or JPEG-LS frame says, and check that scans lead to the end.
+
+    Raises
+    ------
+    CannotDecode
+        It is none, or a marker stands where none can be.
+    """
+    if not frame.startswith(b"\xff\xd8"):
+        raise CannotDecode("a compressed frame is no JPEG")
+    found: Codestream | None = None
+    adobe: int | None = None
+    jfif = False
+    offset = 2
+    try:
+        while frame[offset : offset + 2] != END:
+            while frame[offset + 1] == 0xFF:
+                offset += 1
+            marker, length = struct.unpack_from(">xBH", frame, offset)
+            if frame[offset] != 0xFF or marker == 0 or 0xD0 <= marker <= 0xD9 or length < 2:
+                raise CannotDecode("a compressed frame is corrupt: a JPEG marker is missing")
+            body = frame[offset + 4 : offset + 2 + length]
+            offset += 2 + length
+            if marker in _FRAME_MARKERS:
+                found = _frame(body)
+            elif marker == 0xE0 and body.startswith(b"JFIF"):
+                jfif = True
+            elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+                adobe = body[11]
+            elif marker == 0xDA:
+                offset = _end_of_scan(frame, offset, is_ls=frame_is_ls(frame))
+    except (struct.error, IndexError) as error:
+        raise CannotDecode("a compressed frame is cut off inside a JPEG marker") from error
+    if found is None:
+        raise CannotDecode("a compressed frame is corrupt: it has no start of frame")
+    return Codestream(
+        rows=found.rows,
+        columns=found.columns,
+        samples=found.samples,
+        precision=found.precision,
+        is_rgb=found.is_rgb or adobe == 0,
+        is_ycc=not found.is_rgb and (jfif or adobe == 1),
+    )
+
+
+def frame_is_ls(frame: bytes) -> bool:
+    """Say whether a JPEG frame is JPEG-LS: its start of frame is 0xFFF7."""
+    return b"\xff\xf7" in frame[:4096]
+
+
+def _frame(body: bytes) -> Codestream:
+    precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
+    names = body[6 : 6 + 3 * samples : 3]
+    return Codestream(
+        rows=rows, columns=columns, samples=samples, precision=precision, is_rgb=names in (b"RGB", b"rgb")
+    )
+
+
+def _end_of_scan(frame: bytes, offset: int, *, is_ls: bool) -> int:
+    if is_ls:
+        # a bit is stuffed behind 0xFF instead of a byte (ITU T.87 section 8.2): no byte from 0x80 on follows it
+        while True:
+            offset = frame.index(b"\xff", offset)
+            if frame[offset + 1] >= 0x80 and not 0xD0 <= frame[offset + 1] <= 0xD7:
+                return offset
+            offset += 2
+    marker = _INSIDE.search(frame, offset)
+    if marker is None:
+        raise CannotDecode("a compressed frame is cut off inside a scan")
+    return marker.end() - 2
+
+
+def read_jpeg_2000(frame: bytes) -> tuple[bytes, Codestream]:
+    """Return a codestream without the boxes of JP2 that some put around it, and what its header says.
+
+    Raises
+    ------
+    CannotDecode
+        It is none.
+    """
+    if frame.startswith(b"\0\0\0\x0cjP  "):
+        # JP2 is not allowed (PS3.5 section A.4.4), but there
+        start = frame.find(b"jp2c")
+        frame = frame[start + 4 :] if start > 0 else b""
+    if not frame.startswith(b"\xff\x4f\xff\x51") or len(frame) < 43:
+        raise CannotDecode("a compressed frame is no JPEG 2000 codestream")
+    right, bottom, left, top = struct.unpack_from(">4I", frame, 8)
+    (samples,) = struct.unpack_from(">H", frame, 40)
+    depths = {frame[42 + 3 * number] for number in range(samples)} if len(frame) > 42 + 3 * samples else set()
+    if len(depths) != 1:
+        raise CannotDecode("a compressed frame has samples of different depths")
+    (depth,) = depths
+    return frame, Codestream(
+        rows=bottom - top,
+        columns=right - left,
+        samples=samples,
+        precision=(depth & 0x7F) + 1,
+        signed=bool(depth & 0x80),
+    )
