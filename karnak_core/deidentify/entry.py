@@ -57,6 +57,10 @@ class Rule:
     method: Method | None = None
     #: true: what it does to PatientName does not keep the pseudonym from being written there
     leaves_name: bool = False
+    #: true: it cleans pixels, which is done elsewhere, where its method is recorded, too: `Profile.cleaning`
+    cleans_pixels: bool = False
+    #: why a profile with it cannot be applied here; empty: it can
+    refused: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,8 +72,6 @@ class ProfileElement:
     read: Callable[[Entry], Rule]
     #: true: a profile has at most one
     once: bool = False
-    #: why a profile with it cannot be applied; empty: it can
-    refused: str = ""
 
 
 @dataclass(kw_only=True)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from pydicom.dataset import Dataset
+
 from karnak_core.deidentify.actions import Choice, Decision
 from karnak_core.deidentify.entry import Rule
+from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.visit import Visit
-from karnak_core.expressions import Add, Condition
+from karnak_core.expressions import Add, Condition, ExpressionError
 
 #: tags remembered; there are five thousand in the standard, but anybody can send others
 _MOST_TAGS = 20_000
@@ -23,6 +26,20 @@ class Step:
     codename: str
     condition: Condition | None
     rule: Rule
+
+    def holds(self, dataset: Dataset) -> bool:
+        """Tell whether its condition is true for a received instance.
+
+        Raises
+        ------
+        DeidentificationError
+            It cannot be decided.
+        """
+        try:
+            return self.condition is None or self.condition.holds(dataset)
+        except ExpressionError as error:
+            problem = f"profile element {self.name!r}: {error}"
+        raise DeidentificationError(problem)
 
 
 #: (step, action): the same for every instance. None: no element has anything for the tag.

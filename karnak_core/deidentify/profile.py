@@ -15,7 +15,7 @@ from karnak_core.deidentify.actions import Decision
 from karnak_core.deidentify.changes import Change, shown
 from karnak_core.deidentify.charsets import in_utf8
 from karnak_core.deidentify.encode import NeedsUtf8
-from karnak_core.deidentify.entry import Entry, ProfileElement
+from karnak_core.deidentify.entry import Entry, Method, ProfileElement
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.hashing import Hasher
 from karnak_core.deidentify.level import Elements
@@ -105,15 +105,10 @@ class Profile:
     def _step(self, index: int, entry: Entry, element: ProfileElement, before: Sequence[str]) -> Step:
         if element.once and element.codename in before:
             entry.problem("stands in the profile twice; once is allowed")
-        if element.refused:
-            self._refused.append(Problem(line=entry.line, message=f"{entry.title}: {element.refused}"))
-        return Step(
-            index=index,
-            name=entry.name,
-            codename=entry.codename,
-            condition=entry.read_condition(),
-            rule=element.read(entry),
-        )
+        rule = element.read(entry)
+        if rule.refused:
+            self._refused.append(Problem(line=entry.line, message=f"{entry.title}: {rule.refused}"))
+        return Step(index=index, name=entry.name, codename=entry.codename, condition=entry.read_condition(), rule=rule)
 
     @classmethod
     def from_yaml(cls, text: str, elements: Sequence[ProfileElement] = BUILT_IN) -> Self:
@@ -132,6 +127,11 @@ class Profile:
     def codenames(self) -> tuple[str, ...]:
         """Return the codenames of its elements, in their order."""
         return tuple(step.codename for step in self._plan.steps)
+
+    @property
+    def cleans_pixels(self) -> bool:
+        """Tell whether any of its elements asks for pixels to be cleaned."""
+        return any(step.rule.cleans_pixels for step in self._plan.steps)
 
     def check(self, *, to_apply: bool = False) -> tuple[Problem, ...]:
         """Return everything that is wrong with the profile, by line.
@@ -193,6 +193,19 @@ class Profile:
 
         return self._applied(dataset, project, fetch, changes, finish)
 
+    def cleaning(self, dataset: Dataset) -> dict[str, Method]:
+        """Return which elements ask for pixels of a received instance to be cleaned: codename and method of each.
+
+        An element asks if its condition holds. Whether there is anything to clean is decided by `karnak_core.pixels`.
+
+        Raises
+        ------
+        DeidentificationError
+            A condition cannot be decided.
+        """
+        steps = [step for step in self._plan.steps if step.rule.cleans_pixels and step.holds(dataset)]
+        return {step.codename: step.rule.method for step in steps if step.rule.method is not None}
+
     def morph(
         self, dataset: Dataset, project: Project, *, fetch: Fetch | None = None, changes: bool = False
     ) -> Result | Excluded:
@@ -246,7 +259,11 @@ class Profile:
         return Result(dataset=walk.root.with_elements(elements), changes=tuple(noted or ()), kept=frozenset(walk.kept))
 
     def _identity(self, walk: Walk, project: Project, pseudonym: str, at: datetime) -> Identity:
-        steps = [step for step in self._plan.steps if step.rule.method is None or walk.holds(step.index)]
+        rules = [
+            step.rule
+            for step in self._plan.steps
+            if step.rule.method is not None and not step.rule.cleans_pixels and walk.holds(step.index)
+        ]
         return Identity(
             patient_id=project.hasher.patient_id(pseudonym),
             pseudonym=pseudonym,
@@ -254,7 +271,7 @@ class Profile:
             project=project.name,
             profile=self.name,
             codenames=self.codenames,
-            methods=[step.rule.method for step in steps if step.rule.method is not None],
+            methods=[rule.method for rule in rules if rule.method is not None],
             at=at,
         )
 

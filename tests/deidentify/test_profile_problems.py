@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 from pydicom.dataset import Dataset
 
@@ -75,15 +77,28 @@ def test_good_profile_has_no_problems_and_knows_what_it_says() -> None:
     assert (second.color, second.image_size, len(second.rectangles)) == (None, (1024, 1024), 2)
 
 
-def test_pixel_elements_are_right_but_cannot_be_applied_yet(project: Project) -> None:
+def test_masks_by_text_recognition_are_right_but_cannot_be_applied_yet(project: Project) -> None:
     profile = Profile.from_yaml(GOOD)
-    assert [problem.message for problem in profile.check(to_apply=True)] == [
-        "clean.pixel.data 'Clean': comes with a later version",
-        "clean.recognizable.visual.features 'Deface': comes with a later version",
-    ]
-    with pytest.raises(ProfileError, match="later version"):
+    reason = "clean.pixel.data 'Clean': automaticMasksGeneration needs a service that finds text in images"
+    assert [problem.message.partition(",")[0] for problem in profile.check(to_apply=True)] == [reason]
+    with pytest.raises(ProfileError, match="automaticMasksGeneration needs"):
         profile.require()
-    with pytest.raises(DeidentificationError, match="later version"):
+    with pytest.raises(DeidentificationError, match="automaticMasksGeneration needs"):
+        profile.apply(Dataset(), project, "P")
+
+
+@pytest.mark.parametrize("codename", ["clean.pixel.data", "clean.recognizable.visual.features"])
+def test_pixel_elements_are_refused_where_the_codecs_are_not_installed(
+    codename: str, project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = f"name: x\nprofileElements:\n  - {{name: n, codename: {codename}}}\n"
+    assert Profile.from_yaml(text).check(to_apply=True) == ()
+    monkeypatch.setitem(sys.modules, "imagecodecs", None)  # as if it were not there
+    profile = Profile.from_yaml(text)
+    assert [str(problem) for problem in profile.check(to_apply=True)] == [
+        f"3: {codename} 'n': needs image codecs: install karnak-gateway[transcode]"
+    ]
+    with pytest.raises(DeidentificationError, match="install karnak-gateway"):
         profile.apply(Dataset(), project, "P")
 
 

@@ -1,0 +1,60 @@
+"""Icons show the image as it was before it was cleaned: they go, wherever in a data set they are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from copy import deepcopy
+from typing import Final
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
+from pydicom.tag import BaseTag
+
+from karnak_core.deidentify import DeidentificationError
+
+ICON_IMAGE_SEQUENCE: Final = 0x00880200
+#: its tag as bytes, in little and in big endian
+_ENCODED: Final = (b"\x88\x00\x00\x02", b"\x00\x88\x02\x00")
+
+
+def remove_icons(dataset: Dataset) -> None:
+    """Remove Icon Image Sequence at the root and from all sequences; items that it shares with others stay as they are.
+
+    Raises
+    ------
+    DeidentificationError
+        A sequence that may have one cannot be read.
+    """
+    if ICON_IMAGE_SEQUENCE in dataset:
+        del dataset[ICON_IMAGE_SEQUENCE]
+    for tag in list(dataset.keys()):
+        items = _items(dataset, tag)
+        if any(map(_has_icon, items)):
+            copies = [deepcopy(item) for item in items]
+            for item in copies:
+                remove_icons(item)
+            dataset[tag] = DataElement(tag, "SQ", Sequence(copies))
+
+
+def _has_icon(dataset: Dataset) -> bool:
+    if ICON_IMAGE_SEQUENCE in dataset:
+        return True
+    return any(_has_icon(item) for tag in list(dataset.keys()) for item in _items(dataset, tag))
+
+
+def _items(dataset: Dataset, tag: BaseTag) -> Iterable[Dataset]:
+    """Return the items of a sequence that may have an icon in it; nothing for everything else."""
+    element = dataset.get_item(tag)
+    if isinstance(element, RawDataElement):
+        # sequences are decoded only where the bytes of the tag are in them
+        may_have_icon = element.VR in ("SQ", "UN", None) and any(one in (element.value or b"") for one in _ENCODED)
+    else:
+        may_have_icon = element.VR == "SQ"
+    if not may_have_icon:
+        return ()
+    try:
+        element = dataset[tag]
+        return list(element.value or ()) if element.VR == "SQ" else ()
+    except Exception as error:  # pydicom raises what it likes, and its messages may quote values
+        raise DeidentificationError(f"a sequence cannot be read: {tag}") from error

@@ -1,0 +1,79 @@
+"""What an overlay shows in the area of a mask is taken out (PS3.3 section C.9.2)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Final
+
+from pydicom.dataelem import DataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+
+from karnak_core.deidentify import DeidentificationError, Rectangle
+from karnak_core.pixels.masks import clip
+
+#: groups of the up to 16 overlays
+GROUPS: Final = range(0x6000, 0x6020, 2)
+_ROWS, _COLUMNS, _FRAMES, _ORIGIN, _DATA = 0x0010, 0x0011, 0x0015, 0x0050, 0x3000
+
+
+def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
+    """Set the bits of all overlays to 0 where they lie in one of the rectangles of the image.
+
+    Raises
+    ------
+    DeidentificationError
+        An overlay does not say where it lies.
+    """
+    for group in GROUPS:
+        tag = BaseTag(group << 16 | _DATA)
+        if tag not in dataset:
+            continue
+        try:
+            element = dataset[tag]
+            # a new one: the old one may be shared with the data set that was received
+            dataset[tag] = DataElement(tag, element.VR, _cleaned(dataset, group, element, rectangles))
+        except Exception as error:  # pydicom raises what it likes, and its messages may quote values
+            raise DeidentificationError(
+                f"an overlay cannot be cleaned: what describes ({group:04X},3000) cannot be read"
+            ) from error
+
+
+def _cleaned(dataset: Dataset, group: int, element: DataElement, rectangles: Sequence[Rectangle]) -> bytes:
+    rows, columns = (int(dataset[group << 16 | number].value) for number in (_ROWS, _COLUMNS))
+    frames = dataset.get(BaseTag(group << 16 | _FRAMES))
+    count = int(frames.value or 1) if frames is not None else 1
+    origin = dataset.get(BaseTag(group << 16 | _ORIGIN))
+    top, left = map(int, origin.value) if origin is not None and origin.value is not None else (1, 1)
+    in_words = element.VR == "OW" and dataset.original_encoding[1] is False
+    bits = _swapped(bytearray(element.value or b"")) if in_words else bytearray(element.value or b"")
+    for rectangle in rectangles:
+        # the origin is the row and column of the image, counted from 1, that the first bit lies on
+        x, y = rectangle.x - (left - 1), rectangle.y - (top - 1)
+        width, height = rectangle.width + min(x, 0), rectangle.height + min(y, 0)
+        moved = clip(Rectangle(x=max(x, 0), y=max(y, 0), width=width, height=height), columns, rows)
+        if moved is None:
+            continue
+        for frame in range(count):
+            for row in range(moved.y, moved.y + moved.height):
+                start = (frame * rows + row) * columns + moved.x
+                _clear(bits, start, start + moved.width)
+    return bytes(_swapped(bits) if in_words else bits)
+
+
+def _clear(bits: bytearray, start: int, stop: int) -> None:
+    """Set bits to 0, the lowest bit of a byte first. What is not there need not be cleared."""
+    stop = min(stop, 8 * len(bits))
+    if start >= stop:
+        return
+    first, last = start // 8, (stop - 1) // 8
+    before = bits[first] & ((1 << start % 8) - 1)
+    after = bits[last] & (0xFF << ((stop - 1) % 8 + 1) & 0xFF)
+    bits[first : last + 1] = bytes(last - first + 1)
+    bits[first] |= before
+    bits[last] |= after
+
+
+def _swapped(value: bytearray) -> bytearray:
+    value[0::2], value[1::2] = value[1::2], value[0::2]
+    return value
