@@ -146,6 +146,11 @@ project_secret = sa.Table(
 )
 
 
+#: of PostgreSQL: held by who stores pseudonyms, until the end of the transaction; shared by who fails a delivery for
+#: want of one
+STORING_LOCK = 4815162343
+
+
 def patient_key(project: str, patient_id: str) -> str:
     """Return what stands for a patient of a project, 64 characters; the Patient ID cannot be read from it."""
     # the length keeps the two apart

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from karnak_core.pseudonyms.finding import PseudonymLookup
-from karnak_core.pseudonyms.stored import STORED, waits_for
+from karnak_core.pseudonyms.stored import STORED
 from karnak_core.pseudonyms.tag import TAG
 
-__all__ = ["STORED", "TAG", "PseudonymLookup", "waits_for"]
+__all__ = ["STORED", "TAG", "PseudonymLookup"]

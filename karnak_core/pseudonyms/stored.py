@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydicom import Dataset
 
+from karnak_core.database.tables import patient_key
 from karnak_core.errors import NoPseudonym, Permanent
 from karnak_core.kinds import Kind
 from karnak_core.model import OpenContext, PseudonymSource, StoredPseudonym
@@ -41,13 +41,13 @@ class StoredPseudonyms:
         found = self._matching(self._find(project, patient_id), issuer)
         if not found:
             raise NoPseudonym(
-                f"no pseudonym is stored in project {project!r} for this patient", waits_for(project, patient_id)
+                f"no pseudonym is stored in project {project!r} for this patient", patient_key(project, patient_id)
             )
         if len({entry.pseudonym for entry in found}) > 1:
             raise NoPseudonym(
                 f"several pseudonyms are stored in project {project!r} for this Patient ID, of different issuers;"
                 " set default_issuer_of_patient_id, or delete some",
-                waits_for(project, patient_id),
+                patient_key(project, patient_id),
             )
         return found[0].pseudonym
 
@@ -62,13 +62,6 @@ class StoredPseudonyms:
             return exact or [entry for entry in entries if not entry.issuer]
         exact = [entry for entry in entries if issuer and entry.issuer == issuer]
         return exact or [entry for entry in entries if not entry.issuer] or list(entries)
-
-
-def waits_for(project: str, patient_id: str) -> str:
-    """Return what deliveries without a pseudonym wait for, 64 characters; the Patient ID cannot be read from it."""
-    # the length keeps the two apart
-    text = f"{len(project)}:{project}{patient_id}"
-    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 STORED: Kind[Stored, PseudonymSource] = Kind(
