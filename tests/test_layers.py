@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[1]
 #: unless BESIDE says more. A package that does not exist yet is simply not there.
 LAYERS: Sequence[Sequence[str]] = (
     ("errors", "model", "expressions", "logs", "data", "elements"),
-    ("hookspecs", "database", "dimse", "deidentify", "outcomes", "part10", "pixels", "headers", "tls"),
+    ("hookspecs", "database", "dimse", "deidentify", "leaks", "outcomes", "part10", "pixels", "headers", "tls"),
     ("plugins", "kinds", "config", "http_headers", "pseudonyms", "projects"),
     ("spool",),
     ("builtin", "rewrite"),
@@ -31,7 +31,7 @@ LAYERS: Sequence[Sequence[str]] = (
 #: Neighbours on one line that may import one another: who -> whom.
 BESIDE = {
     "dimse": {"tls"},
-    "pixels": {"deidentify"},
+    "pixels": {"deidentify", "part10"},
     "plugins": {"kinds"},
     "config": {"plugins", "kinds", "projects"},
     "http_headers": {"config"},

@@ -1,0 +1,72 @@
+"""Words in bytes of which nobody knows how they are encoded."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from karnak_core.leaks.texts import MOST_TRIES
+
+#: shorter words stand in noise by accident
+SHORTEST = 4
+_LAST_ESCAPE = re.compile(rb"\x1b\([BJ]$")
+_NOT_UID = bytes(code if code in b"0123456789." else 32 for code in range(256))
+
+
+def _needles(word: str, codecs: tuple[str, ...]) -> tuple[bytes, ...]:
+    """Return how a word that is not ASCII may stand in bytes whose ASCII is in lower case."""
+    found: dict[bytes, None] = {}
+    for form in (word, word.upper(), word.title()):
+        for codec in (*codecs, "utf_8", "latin_1", "utf_16_le", "utf_16_be"):
+            try:
+                encoded = form.encode(codec)
+            except UnicodeEncodeError:
+                continue
+            if len(encoded) >= SHORTEST:
+                found[_LAST_ESCAPE.sub(b"", encoded).lower()] = None
+    return tuple(found)
+
+
+def may_hold(word: str, lowered: bytes, codecs: tuple[str, ...]) -> bool:
+    """Tell whether a folded word occurs anywhere in bytes, whose ASCII is in lower case."""
+    if not word.isascii():
+        return any(needle in lowered for needle in _needles(word, codecs))
+    if len(word) < SHORTEST:
+        return False
+    # in UTF-16 of either byte order, the first NUL or the last may be that of a neighbour
+    return word.encode() in lowered or word.encode("utf_16_le")[:-1] in lowered
+
+
+def holds(word: str, value: bytes, codecs: tuple[str, ...]) -> bool:
+    """Tell whether a folded word stands in bytes, as a whole word as far as that can be told."""
+    lowered = value.lower()
+    if not word.isascii():
+        return may_hold(word, lowered, codecs)
+    if len(word) < SHORTEST:
+        return False
+    return _stands_in(word.encode(), lowered, 1) or _stands_in(word.encode("utf_16_le")[:-1], lowered, 2)
+
+
+def _stands_in(needle: bytes, value: bytes, width: int) -> bool:
+    """Tell whether a needle has no letter beside it, ``width`` bytes each."""
+    at, tries = value.find(needle), 0
+    while at >= 0:
+        end = at + len(needle) + width - 1
+        if not _is_letter(value[max(at - width, 0) : at][:1]) and not _is_letter(value[end : end + 1]):
+            return True
+        tries += 1
+        if tries > MOST_TRIES:
+            return True
+        at = value.find(needle, at + 1)
+    return False
+
+
+def _is_letter(byte: bytes) -> bool:
+    # a byte that is not ASCII is part of a letter in most encodings of text
+    return byte.isalnum() or byte >= b"\x80"
+
+
+def uid_like(values: Iterable[bytes]) -> set[bytes]:
+    """Return the runs of digits and dots in values, without dots around them."""
+    runs = b" ".join(values).translate(_NOT_UID).split()
+    return {run.strip(b".") for run in runs if b"." in run}

@@ -1,0 +1,90 @@
+"""The leak check: identifiers of a received instance, looked for in everything that is to be sent."""
+
+from __future__ import annotations
+
+from karnak_core.errors import Permanent
+from karnak_core.leaks.elements import Elements, Malformed, read_elements
+from karnak_core.leaks.encoded import Encoded, Leak
+from karnak_core.leaks.identifiers import Identifiers, identifiers_of, what_of
+from karnak_core.leaks.places import Places
+from karnak_core.leaks.search import suspects
+
+_PREAMBLE = 128
+_META_START = 132
+#: so many are told; an instance that was not de-identified at all has thousands
+_MOST = 100
+
+
+def find_leaks(
+    received: Encoded, sent: Encoded, *, kept: frozenset[int] = frozenset(), pseudonym: str = ""
+) -> tuple[Leak, ...]:
+    """Return where identifiers of the received instance stand in the one to be sent; empty: nowhere.
+
+    Every value is looked at, at every level: texts, UIDs, dates, numbers, private elements, bytes of unknown meaning,
+    the file meta information. Pixel data is not.
+
+    Parameters
+    ----------
+    received
+        The instance as it came.
+    sent
+        The instance as it is to go out.
+    kept
+        Tags of elements that the profile says to keep: identifiers that stand in one of them are not looked for.
+    pseudonym
+        A value that is nothing but this is no leak.
+
+    Returns
+    -------
+    tuple[Leak, ...]
+        In the order of the elements, 100 at most. They name tags, never values.
+
+    Raises
+    ------
+    Permanent
+        Either of the two cannot be read: what cannot be read may hold anything.
+    """
+    before = _read(received, "the received data set")
+    after = _read(sent, "the new data set")
+    identifiers = identifiers_of(before, kept)
+    preamble = sent.file_meta[:_PREAMBLE]
+    leaks: dict[Leak, None] = {}
+    if preamble.strip(b"\0"):
+        # as if it were an element with the number 0
+        alone = Elements(value=preamble, found=[(0, b"OB", 0, len(preamble), 0)], levels=[(0, 0, 0)])
+        _look(identifiers, alone, before[0], pseudonym, leaks, "preamble")
+    for elements in after:
+        _look(identifiers, elements, before[0], pseudonym, leaks)
+    return tuple(leaks)
+
+
+def _look(
+    identifiers: Identifiers,
+    elements: Elements,
+    received: Elements,
+    pseudonym: str,
+    leaks: dict[Leak, None],
+    place: str = "",
+) -> None:
+    found = suspects(identifiers, elements, pseudonym)
+    if found is None:
+        return
+    for path, tag in Places(found, elements, received, pseudonym).find():
+        if len(leaks) >= _MOST:
+            return
+        leaks[Leak(path=place or path, what=what_of(tag))] = None
+
+
+def _read(encoded: Encoded, what: str) -> tuple[Elements, ...]:
+    """Return the elements of the data set, and those of the file meta information where there is one."""
+    try:
+        dataset = read_elements(encoded.dataset, implicit=encoded.implicit, little=encoded.little)
+        if not encoded.file_meta:
+            return (dataset,)
+        if encoded.file_meta[_PREAMBLE:_META_START] != b"DICM":
+            raise Malformed("no DICM")
+        # always explicit VR little endian (PS3.10 section 7.1)
+        return dataset, read_elements(encoded.file_meta[_META_START:], implicit=False, little=True)
+    except Malformed:
+        pass
+    raise Permanent(f"leak check: {what} cannot be read")

@@ -1,0 +1,238 @@
+"""What tells who the patient is in a received data set: the words, dates and UIDs to look for."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import date
+
+from pydicom.datadict import dictionary_description
+
+from karnak_core.errors import Permanent
+from karnak_core.leaks.elements import Elements, tag_text
+from karnak_core.leaks.texts import codecs_of, decode, fold, is_unspaced
+
+_NAMES = frozenset(
+    {
+        0x00100010,  # Patient's Name
+        0x00101001,  # Other Patient Names
+        0x00101005,  # Patient's Birth Name
+        0x00101060,  # Patient's Mother's Birth Name
+        0x00102297,  # Responsible Person
+    }
+)
+_IDS = frozenset(
+    {
+        0x00100020,  # Patient ID
+        0x00101000,  # Other Patient IDs; those of Other Patient IDs Sequence are Patient IDs, too
+        0x00080050,  # Accession Number
+        0x00380010,  # Admission ID
+    }
+)
+#: often so short and so general that they say nothing: looked for from four characters on
+_LESSER_IDS = frozenset(
+    {
+        0x00100033,  # Patient's Birth Date in Alternative Calendar
+        0x00101040,  # Patient's Address
+        0x00101050,  # Insurance Plan Identification
+        0x00101090,  # Medical Record Locator
+        0x00102154,  # Patient's Telephone Numbers
+        0x00120040,  # Clinical Trial Subject ID
+        0x00120042,  # Clinical Trial Subject Reading ID
+        0x00200010,  # Study ID
+        0x00380060,  # Service Episode ID
+        0x00400009,  # Scheduled Procedure Step ID
+        0x00400253,  # Performed Procedure Step ID
+        0x00401001,  # Requested Procedure ID
+        0x00402006,  # Placer Order Number / Procedure
+        0x00402007,  # Filler Order Number / Procedure
+        0x00402016,  # Placer Order Number / Imaging Service Request
+        0x00402017,  # Filler Order Number / Imaging Service Request
+        0x0040E001,  # HL7 Instance Identifier
+        0x40080200,  # Interpretation ID
+    }
+)
+_BIRTH_DATE = 0x00100030
+_SOURCES = _NAMES | _IDS | _LESSER_IDS | {_BIRTH_DATE}
+#: UI elements that name a kind of thing, a device's maker or a server, not an instance
+_NO_INSTANCE = frozenset(
+    {
+        *(0x00020002, 0x00020010, 0x00020012, 0x00020100),  # file meta information but its SOP instance
+        *(0x00041510, 0x00041512, 0x0004151A),  # classes and transfer syntaxes of a DICOMDIR
+        *(0x00080016, 0x0008001A, 0x0008001B, 0x00080062, 0x00081150, 0x0008115A),  # SOP classes
+        *(0x30100052, 0x30100053),  # SOP classes pertinent to a prescription
+        *(0x0008010C, 0x0008010D, 0x00080117, 0x00080118),  # coding schemes and context groups
+        *(0x0008040E, 0x00083002, 0x00340003, 0x04000010, 0x04000510),  # transfer syntaxes
+        *(0x00089123, 0x00280304, 0x3010001F),  # version of a creator, colour palette, segmentation template
+        *(0x0040E011, 0x0040E030, 0x0040E031),  # where to retrieve from
+        *(0x0072007F, 0x300A0675),  # selector of a hanging protocol, frame of reference of equipment
+    }
+)
+_STANDARD = b"1.2.840.10008."
+#: written where there is no name and no ID
+_NOBODY = frozenset(("anon", "anonymised", "anonymized", "anonymous", "n/a", "none", "null", "unknown"))
+_TITLES = frozenset(
+    ("dr", "drs", "frau", "herr", "jr", "md", "miss", "mme", "mr", "mrs", "ms", "phd", "prof", "sr", "sra")
+)
+_SEPARATORS = re.compile(r"[\s^=,;/()\[\]\"]+")
+_INNER = re.compile(r"[^\W_]+")
+_MOST = 500
+
+
+@dataclass(frozen=True, kw_only=True)
+class Identifiers:
+    """What to look for; each with the tag that it was received in."""
+
+    #: folded words, numbers and phrases to look for in every text
+    words: dict[str, int] = field(default_factory=dict)
+    #: folded ones that are too short for that: looked for in names and IDs only
+    short: dict[str, int] = field(default_factory=dict)
+    #: the forms in which birth dates are written in texts; the first of each is YYYYMMDD
+    dates: dict[str, int] = field(default_factory=dict)
+    uids: dict[bytes, int] = field(default_factory=dict)
+    #: Python codecs of the received texts
+    codecs: tuple[str, ...] = ()
+
+    def without(self, kept: Identifiers) -> Identifiers:
+        """Return these but those that ``kept`` has, too."""
+        return replace(
+            self,
+            words={word: tag for word, tag in self.words.items() if word not in kept.words},
+            short={word: tag for word, tag in self.short.items() if word not in kept.short},
+            dates={text: tag for text, tag in self.dates.items() if text not in kept.dates},
+            uids={uid: tag for uid, tag in self.uids.items() if uid not in kept.uids},
+        )
+
+
+def identifiers_of(datasets: tuple[Elements, ...], kept: frozenset[int]) -> Identifiers:
+    """Return the identifiers of a received data set and its file meta information, at every level.
+
+    An identifier that also stands in an element of ``kept`` is let out by the profile, wherever else it stands.
+
+    Raises
+    ------
+    Permanent
+        It has more than anyone can look for.
+    """
+    wanted, let_out, classes = Identifiers(), Identifiers(), Identifiers()
+    codecs: dict[str, None] = {}
+    for elements in datasets:
+        value = elements.value
+        found = dict.fromkeys(
+            (tag, vr, value[start:stop], elements.character_set(level) if tag in _SOURCES else b"")
+            for tag, vr, start, stop, level in elements.found
+            if tag in _SOURCES or vr == b"UI"
+        )
+        for tag, vr, raw, character_set in found:
+            into = let_out if tag in kept else classes if tag in _NO_INSTANCE else wanted
+            if vr == b"UI":
+                _add_uids(into, tag, raw)
+            elif raw:
+                codecs.update(dict.fromkeys(codecs_of(character_set)))
+                _add_texts(into, tag, decode(raw, character_set))
+    if len(wanted.words) + len(wanted.short) + len(wanted.dates) > _MOST:
+        raise Permanent(f"leak check: the received data set has more than {_MOST} names and IDs")
+    # a private SOP class may stand in a private element, too, which says nothing of what its UIDs are
+    wanted = replace(
+        wanted,
+        codecs=tuple(codecs),
+        uids={uid: tag for uid, tag in wanted.uids.items() if not (_is_private(tag) and uid in classes.uids)},
+    )
+    return wanted.without(let_out) if kept else wanted
+
+
+def what_of(tag: int) -> str:
+    """Return what an identifier is, by the tag it was received in."""
+    try:
+        name = dictionary_description(tag)
+    except KeyError:
+        return f"UID in {tag_text(tag)}"  # only UIDs are taken from private elements
+    return f"part of {name}" if tag in _NAMES else name
+
+
+def _is_private(tag: int) -> bool:
+    return tag >> 16 & 1 == 1
+
+
+def _add_uids(into: Identifiers, tag: int, raw: bytes) -> None:
+    for uid in raw.split(b"\\"):
+        uid = uid.strip(b"\0 ")
+        if uid.startswith(_STANDARD):
+            continue
+        if uid.translate(None, b"0123456789.") == b"":
+            # with fewer dots it is a number
+            if uid.count(b".") >= 2 and _is_private(into.uids.setdefault(uid, tag)):
+                into.uids[uid] = tag
+        elif len(uid) >= 6:
+            into.words.setdefault(fold(uid.decode("latin_1")), tag)
+
+
+def _add_texts(into: Identifiers, tag: int, text: str) -> None:
+    for one in text.split("\\"):
+        if tag == _BIRTH_DATE:
+            for form in _date_forms(one):
+                into.dates.setdefault(form, tag)
+        elif tag in _NAMES:
+            for word in _name_parts(one):
+                _add(into.words if _tells_enough(word, 3) else into.short, word, tag)
+        else:
+            for word in _id_forms(one, phrase=tag == 0x00101040):
+                if _tells_enough(word, 3 if tag in _IDS else 4):
+                    _add(into.words, word, tag)
+                elif tag in _IDS:
+                    _add(into.short, word, tag)
+
+
+def _add(into: dict[str, int], word: str, tag: int) -> None:
+    if word not in _NOBODY:
+        into.setdefault(word, tag)
+
+
+def _tells_enough(word: str, least: int) -> bool:
+    """Tell whether a word may be looked for in every text without finding what has nothing to do with it."""
+    if is_unspaced(word):
+        return len(word) >= 2
+    return len(word) >= (4 if word.isdecimal() else least)
+
+
+def _name_parts(name: str) -> Iterator[str]:
+    """Return the words of all component groups of a name; words with hyphens and the like also in their parts."""
+    for number, word in enumerate(_SEPARATORS.split(fold(name))):
+        word = word.strip("'’`.-_*:!?+&#|<>{}~")
+        if (number and word in _TITLES) or (len(word) < 2 and not is_unspaced(word)):
+            continue
+        yield word
+        parts = _INNER.findall(word)
+        if len(parts) > 1:
+            yield from (part for part in parts if len(part) >= 3 and part not in _TITLES)
+
+
+def _id_forms(text: str, *, phrase: bool) -> Iterator[str]:
+    text = fold(text).strip("^=&")
+    if not any(char.isalnum() for char in text):
+        return
+    yield text
+    if phrase:  # the lines of an address that have a number and a name
+        lines = (line.strip() for line in re.split(r"[,;^]", text))
+        yield from (line for line in lines if len(line) >= 6 and re.search(r"\d", line) and re.search(r"[^\W\d]", line))
+    elif "^" in text:  # as in HL7: the ID, then who issued it
+        yield text.partition("^")[0].strip()
+
+
+def _date_forms(text: str) -> Iterator[str]:
+    digits = "".join(char for char in text if char.isdecimal())[:8]
+    if len(digits) < 8 or not digits.isascii():
+        return
+    try:
+        day = date(int(digits[:4]), int(digits[4:6]), int(digits[6:]))
+    except ValueError:
+        yield digits
+        return
+    y, m, d = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
+    yield digits
+    yield from (f"{y}{mark}{m}{mark}{d}" for mark in "-./")
+    yield from (f"{d}{mark}{m}{mark}{y}" for mark in ".-/")
+    yield f"{m}/{d}/{y}"
+    if m[0] == "0" or d[0] == "0":
+        yield from (f"{day.day}.{day.month}.{y}", f"{day.day}/{day.month}/{y}", f"{day.month}/{day.day}/{y}")
