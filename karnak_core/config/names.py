@@ -85,6 +85,8 @@ class _NameOf(str):
     __slots__ = ()
     #: the field of ``Reading`` with the names that there are
     SECTION: ClassVar[str]
+    #: what to do about a name that is none of them
+    HINT: ClassVar[str] = ""
 
     @classmethod
     def __get_pydantic_core_schema__(cls, _source: Any, _handler: GetCoreSchemaHandler) -> CoreSchema:
@@ -98,10 +100,10 @@ class _NameOf(str):
     @classmethod
     def _read(cls, text: str, info: ValidationInfo) -> Self:
         context = reading(info)
-        there = getattr(context, cls.SECTION) if context else frozenset()
-        if context and text not in there:
+        there: frozenset[str] | None = getattr(context, cls.SECTION) if context else None
+        if there is not None and text not in there:
             known = ", ".join(sorted(there)) or "none"
-            raise ValueError(f"{text!r} is not one of {cls.SECTION}; known: {known}")
+            raise ValueError(f"{text!r} is not one of {cls.SECTION}; known: {known}{cls.HINT}")
         return cls(text)
 
 
@@ -117,6 +119,7 @@ class ProfileName(_NameOf):
 
     __slots__ = ()
     SECTION = "profiles"
+    HINT = "; a profile that a project uses cannot be left out"
 
 
 class ProjectName(_NameOf):
@@ -124,6 +127,7 @@ class ProjectName(_NameOf):
 
     __slots__ = ()
     SECTION = "projects"
+    HINT = "; a project that a destination uses cannot be left out"
 
 
 @cache

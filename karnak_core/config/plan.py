@@ -6,6 +6,7 @@ title and hostname.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -46,6 +47,14 @@ def _sections(old: Configuration, new: Configuration, count: Callable[[str, str]
     yield from _entries(
         {f"authenticator {name}": entry for name, entry in old.authenticators.items()},
         {f"authenticator {name}": entry for name, entry in new.authenticators.items()},
+    )
+    yield from _entries(
+        {f"profile {profile.name}": profile for profile in old.profiles},
+        {f"profile {profile.name}": profile for profile in new.profiles},
+    )
+    yield from _entries(
+        {f"project {project.name}": project for project in old.projects},
+        {f"project {project.name}": project for project in new.projects},
     )
     nodes_before = {node.ae_title: node for node in old.forward_nodes}
     nodes_after = {node.ae_title: node for node in new.forward_nodes}
@@ -106,10 +115,19 @@ def _keys(label: str, old: Mapping[str, Any], new: Mapping[str, Any], prefix: st
             continue
         if isinstance(before, Mapping) and isinstance(after, Mapping):
             yield from _keys(label, before, after, f"{prefix}{key}.")
+        elif isinstance(before, str) and isinstance(after, str) and "\n" in before + after:
+            yield f"~ {label}: {prefix}{key} {_lines_changed(before, after)}"
         elif isinstance(before, Secret) or isinstance(after, Secret):
             yield f"~ {label}: {prefix}{key} changed"
         else:
             yield f"~ {label}: {prefix}{key} {_shown(before)} -> {_shown(after)}"
+
+
+def _lines_changed(before: str, after: str) -> str:
+    """Say how much of a text of several lines changed; which lines, two exports tell."""
+    old, new = Counter(before.splitlines()), Counter(after.splitlines())
+    counts = [f"{count} {word}" for count, word in (((new - old).total(), "added"), ((old - new).total(), "removed"))]
+    return f"changed, lines: {', '.join(counts)}"
 
 
 def _shown(value: object) -> str:

@@ -23,8 +23,8 @@ class Reading:
     authenticators: frozenset[str] = frozenset()
     #: likewise under ``projects``
     projects: frozenset[str] = frozenset()
-    #: likewise under ``profiles``, and the built-in one
-    profiles: frozenset[str] = frozenset()
+    #: likewise under ``profiles``, and the built-in one; None: not known
+    profiles: frozenset[str] | None = frozenset()
 
 
 def reading(info: ValidationInfo) -> Reading | None:

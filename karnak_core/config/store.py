@@ -22,6 +22,7 @@ from karnak_core.database.tables import config_version
 from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound, PluginError
 from karnak_core.model import now_ms
 from karnak_core.plugins import Plugins
+from karnak_core.projects import generate_missing
 
 logger = logging.getLogger(__name__)
 
@@ -122,6 +123,8 @@ def apply(
 ) -> Applied:
     """Make ``configuration`` the version that applies, in one transaction.
 
+    Projects that have no secret get one in it.
+
     Parameters
     ----------
     plugins
@@ -144,6 +147,8 @@ def apply(
         old = _before(connection, plugins)
         configuration = sealed(configuration, vault, old)
         document = to_document(configuration)
+        without = [project.name for project in configuration.projects if project.secret is None]
+        generate_missing(connection, db.is_sqlite, vault, without, author)
         if number and document == _document(connection, number):
             return Applied(version=number, changes=(), new=False)
         lines = tuple(_lines(number, old, configuration))

@@ -158,6 +158,10 @@ class _Inspection:
         self.problems.append(ConfigProblem(place=_place(node.start_mark), message=message))
 
 
+#: what YAML takes for the end of a line, or once did
+_LINE_ENDS = frozenset("\r\x85\u2028\u2029")
+
+
 class _Dumper(yaml.SafeDumper):
     """The safe dumper without anchors, and with list items indented under their key."""
 
@@ -166,6 +170,27 @@ class _Dumper(yaml.SafeDumper):
 
     def increase_indent(self, flow: bool = False, indentless: bool = False) -> None:
         super().increase_indent(flow, False)
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        # line ends other than LF would be read as LF where they are not escaped
+        style = "|" if _is_readable_block(data) else '"' if set(data) & _LINE_ENDS else None
+        return self.represent_scalar(_TEXT, data, style=style)
+
+    def analyze_scalar(self, scalar: str) -> Any:
+        found: Any = super().analyze_scalar(scalar)
+        # tabs and blanks at ends of lines, too, can stand in a block
+        found.allow_block = found.allow_block or _is_readable_block(scalar)
+        return found
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
+
+
+def _is_readable_block(text: str) -> bool:
+    """Say whether a text is written as a block of its lines, of which nothing is lost when it is read."""
+    if "\n" not in text or text[0] in " \t\n":
+        return False
+    return all(character in "\t\n" or character.isprintable() for character in text) and "\ufeff" not in text
 
 
 def write(document: Mapping[str, Any]) -> str:

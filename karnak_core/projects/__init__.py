@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from karnak_core.projects.rows import generate_missing
 from karnak_core.projects.secrets import ProjectSecrets
 
-__all__ = ["ProjectSecrets"]
+__all__ = ["ProjectSecrets", "generate_missing"]

@@ -49,7 +49,8 @@ class Installed:
 
 @pytest.fixture
 def installed(third_party: EntryPoint) -> Installed:
-    return Installed(third_party)
+    core = EntryPoint(name="core", value="karnak_core.builtin", group=GROUP)
+    return Installed(core, third_party)
 
 
 @pytest.fixture

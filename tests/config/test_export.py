@@ -77,6 +77,20 @@ def merged(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[
     return st.tuples(*parts).map(lambda found: {key: value for part in found for key, value in part.items()})
 
 
+#: comments: whatever a profile's text is, it has to be one
+LINES = st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t"), max_size=40)).map(
+    lambda lines: "".join(f"# {line}\n" for line in lines)
+)
+PROFILES = LINES.map(
+    lambda comments: f"{comments}name: research\nprofileElements:\n  - {{name: a, codename: basic.dicom.profile}}"
+)
+PROJECT = st.sampled_from(["A", "B c"])
+PROJECTS = st.just([{"name": "A", "profile": "Dicom Basic Profile"}, {"name": "B c", "profile": "research"}])
+PSEUDONYMS = st.sampled_from([{"type": "stored"}, {"type": "tag", "tag": "0012,0040", "delimiter": "-", "position": 1}])
+DE_IDENTIFICATION = merged(
+    st.fixed_dictionaries({"project": PROJECT}),
+    optional(pseudonym=PSEUDONYMS, default_issuer_of_patient_id=TEXTS, leak_check=st.booleans()),
+)
 COMMON = merged(
     st.fixed_dictionaries({"name": NAMES}),
     optional(
@@ -86,8 +100,10 @@ COMMON = merged(
         authorized_sop_classes=st.lists(st.sampled_from(["CT Image Storage", "MRImageStorage", "1.2.3"])),
         retry_for=st.integers(0, 31_536_000) | st.floats(0, 1e6),
         retry_first=st.floats(0.1, 1),
-        retry_longest=st.integers(1, 604_800).map(lambda seconds: f"{seconds} s"),
+        # not less than the longest that retry_first is where it is left out
+        retry_longest=st.integers(5, 604_800).map(lambda seconds: f"{seconds} s"),
     ),
+    optional(de_identification=DE_IDENTIFICATION) | optional(tag_morphing=st.fixed_dictionaries({"project": PROJECT})),
 )
 PEERS = merged(
     st.fixed_dictionaries({"type": st.just("peer"), "ae_title": TITLES}),
@@ -114,7 +130,8 @@ NODES = merged(
         destinations=st.lists(PEERS | FOLDERS, max_size=3, unique_by=lambda destination: destination["name"]),
     ),
 )
-DOCUMENTS = optional(
+DE_IDENTIFYING = st.fixed_dictionaries({"profiles": PROFILES.map(lambda text: [{"text": text}]), "projects": PROJECTS})
+FURTHER = optional(
     listener=optional(host=NAMES, port=PORTS, max_associations=st.integers(1, 10_000)),
     storage=optional(reserve=st.integers(0, 2**50), retention_days=st.integers(0, 36_500)),
     application_entities=st.lists(
@@ -125,6 +142,7 @@ DOCUMENTS = optional(
     forward_nodes=st.lists(NODES, max_size=3, unique_by=lambda node: node["ae_title"]),
     plugins=optional(mail=st.none() | optional(host=TEXTS, password=SECRETS)),
 )
+DOCUMENTS = merged(DE_IDENTIFYING, FURTHER)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], deadline=None)

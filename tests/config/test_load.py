@@ -90,6 +90,8 @@ def test_what_is_not_written_has_its_default(read: Load) -> None:
         "paused": False,
         "condition": "",
         "authorized_sop_classes": (),
+        "de_identification": None,
+        "tag_morphing": None,
         "retry_for": "7 days",
         "retry_first": "5 s",
         "retry_longest": "15 min",
@@ -121,8 +123,8 @@ def test_all_problems_are_told_at_once(problems_of: Problems) -> None:
         "forward_nodes[0].sources[1].ae_title: is missing",
         "forward_nodes[0].destinations[1].port: 70000 is not 1 to 65535",
         "forward_nodes[0].destinations[1].prot: unknown key; known: ae_title, authorized_sop_classes, condition, "
-        "description, enabled, headers, hostname, name, password, paused, port, retry_first, retry_for, "
-        "retry_longest, timeout, tls, type",
+        "de_identification, description, enabled, headers, hostname, name, password, paused, port, retry_first, "
+        "retry_for, retry_longest, tag_morphing, timeout, tls, type",
         "forward_nodes[0].destinations[2].type: 'dicm' is not a known type; known: folder, guarded, peer",
         "forward_nodes[0].destinations[3].ae_title: is missing",
         "forward_nodes[0].destinations[3].name: is missing",
@@ -130,7 +132,8 @@ def test_all_problems_are_told_at_once(problems_of: Problems) -> None:
         "forward_nodes[2].ae_title: 'B' stands twice; entry [1] has it, too",
         "plugins.mail.port: 0 is not 1 to 65535",
         "plugins.male: unknown key; known: disabled, mail",
-        "listen: unknown key; known: application_entities, authenticators, forward_nodes, listener, plugins, storage",
+        "listen: unknown key; known: application_entities, authenticators, forward_nodes, listener, plugins, "
+        "profiles, projects, storage",
     ]
 
 
@@ -185,8 +188,8 @@ def test_an_ae_title_that_looks_like_something_else_needs_no_quotes(read: Load, 
         ("headers: 5", "headers: 5 is not text and is not a mapping of keys to values"),
         ("headers: {a: [1]}", "headers.a: a list is not text"),
         ("options: {port: 1}", "options: unknown key; known: ae_title, authorized_sop_classes, condition, "
-         "description, enabled, headers, hostname, name, password, paused, port, retry_first, retry_for, "
-         "retry_longest, timeout, tls, type"),
+         "de_identification, description, enabled, headers, hostname, name, password, paused, port, retry_first, "
+         "retry_for, retry_longest, tag_morphing, timeout, tls, type"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_of_a_destination_is_told(problems_of: Problems, written: str, message: str) -> None:
@@ -290,7 +293,9 @@ def test_a_file_disables_plugins_before_they_are_loaded(tmp_path: Path, installe
 def test_a_misspelt_plugin_is_refused(tmp_path: Path, installed: Any) -> None:
     path = tmp_path / "karnak.yml"
     path.write_text("plugins: {disabled: [thrid_party]}\n")
-    with pytest.raises(PluginError, match=r"plugins\.disabled: thrid_party: not installed; installed: third_party"):
+    with pytest.raises(
+        PluginError, match=r"plugins\.disabled: thrid_party: not installed; installed: core, third_party"
+    ):
         read_file(path, installed.plugins)
 
 

@@ -10,6 +10,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
+from karnak_core.config.deidentification import DeIdentification, Project, TagMorphing
 from karnak_core.config.models import (
     ApplicationEntity,
     Authenticator,
@@ -21,6 +22,7 @@ from karnak_core.config.models import (
     Source,
     Storage,
 )
+from karnak_core.config.profiles import ProfileText
 from karnak_core.config.tls import ClientTLS, ServerTLS
 from karnak_core.plugins import load
 
@@ -33,11 +35,17 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "storage": Storage,
     "application_entities": ApplicationEntity,
     "authenticators": Authenticator,
+    "profiles": ProfileText,
+    "projects": Project,
     "forward_nodes": ForwardNode,
     "sources": Source,
     "destinations": Destination,
+    "de_identification": DeIdentification,
+    "tag_morphing": TagMorphing,
     "plugins": PluginSections,
 }
+#: keys whose default a plugin gives, which the model does not know of
+FILLED_IN = {"pseudonym": "{type: stored}"}
 #: fields that are no keys
 HIDDEN = {"options", "services"}
 
@@ -56,7 +64,8 @@ def manual() -> dict[str, dict[str, str]]:
 
 def model_says(model: type[BaseModel]) -> dict[str, str]:
     """Return the same of a model."""
-    return {name: default_of(field) for name, field in model.model_fields.items() if name not in HIDDEN}
+    fields = {name: field for name, field in model.model_fields.items() if name not in HIDDEN}
+    return {name: FILLED_IN.get(name) or default_of(field) for name, field in fields.items()}
 
 
 def default_of(field: FieldInfo) -> str:
@@ -83,7 +92,8 @@ def test_the_manual_has_every_key_of_a_section_with_its_default(section: str) ->
 
 def test_the_manual_has_every_key_of_the_built_in_types_with_its_default() -> None:
     plugins = load()
-    for name, kind in [*plugins.destinations.items(), *plugins.authenticators.items()]:
+    kinds = (plugins.destinations, plugins.authenticators, plugins.pseudonym_sources)
+    for name, kind in [pair for some in kinds for pair in some.items()]:
         assert manual()[f"type: {name}"] == model_says(kind.config), name
 
 

@@ -92,3 +92,22 @@ TEXT = st.text(st.characters(exclude_categories=["Cs", "Cc"]) | st.sampled_from(
 @given(st.dictionaries(TEXT, st.none() | st.booleans() | st.integers(-(10**17), 10**17) | TEXT | st.lists(TEXT)))
 def test_a_document_that_was_written_reads_the_same(document: dict[str, object]) -> None:
     assert parse(write(document)) == document
+
+
+LINES = st.lists(st.text(st.sampled_from("ab:#-\"' \t\u3000é😀"), max_size=12)).map("\n".join)
+
+
+@given(LINES, LINES)
+def test_text_of_several_lines_that_was_written_reads_the_same(one: str, other: str) -> None:
+    document = {"a": [{"text": one}, {"b": [{"text": other, "c": ""}]}], "z": other}
+    assert parse(write(document)) == document
+
+
+@pytest.mark.parametrize("end", ["\r", "\r\n", "\x85", "\u2028", "\u2029"])
+def test_line_ends_that_yaml_would_change_are_kept(end: str) -> None:
+    document = {"a": end, "b": f"x{end}y\n", "c": f"x\n{end}"}
+    assert parse(write(document)) == document
+
+
+def test_text_of_several_lines_is_written_as_a_block_of_them() -> None:
+    assert write({"a": [{"text": "one: 1 \n\n\t# two\n"}]}) == "a:\n  - text: |\n      one: 1 \n\n      \t# two\n"
