@@ -21,9 +21,12 @@ from karnak_core.commands.common import Place, data_options
 from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.deliver.contexts import Contexts
+from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.process import DeliveryProcess
 from karnak_core.gateway import GRACE_SECONDS
 from karnak_core.plugins import Plugins
+from karnak_core.projects import ProjectSecrets
+from karnak_core.pseudonyms.finding import PseudonymLookup
 from karnak_core.receive import process as receive_process
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.wakeups import open_wakeups
@@ -107,13 +110,20 @@ def receive(started: Started, descriptor: int) -> None:
 @click.pass_obj
 def deliver(started: Started, index: int, count: int) -> None:
     """Deliver instances."""
+    data_directory, vault = started.place.data_directory, started.place.open_vault()
     DeliveryProcess(
         database=started.database,
         folder=started.folder,
         following=started.following,
         plugins=started.plugins,
-        wake=open_wakeups(started.database, started.place.data_directory),
-        contexts=Contexts(started.plugins, started.place.open_vault(), started.place.data_directory),
+        wake=open_wakeups(started.database, data_directory),
+        contexts=Contexts(started.plugins, vault, data_directory),
+        identities=Identities(
+            plugins=started.plugins,
+            secrets=ProjectSecrets(started.database, vault),
+            stored_pseudonyms=PseudonymLookup(started.database),
+        ),
+        workspace=data_directory / "work",
         owner=started.owner,
         node=started.node,
         index=index,

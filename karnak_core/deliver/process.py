@@ -7,14 +7,17 @@ import threading
 import time
 import zlib
 from collections.abc import Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from karnak_core.config.models import Configuration, Destination
+from karnak_core.config.profiles import named
 from karnak_core.config.store import Following
 from karnak_core.config.uses import authenticators_in
 from karnak_core.database import Database
 from karnak_core.deliver.contexts import Contexts
 from karnak_core.deliver.filters import Filters
+from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.worker import Doorbell, Route, Worker
@@ -44,6 +47,8 @@ class DeliveryProcess:
         plugins: Plugins,
         wake: Wakeups,
         contexts: Contexts,
+        identities: Identities,
+        workspace: Path,
         owner: str,
         node: str,
         index: int,
@@ -55,6 +60,8 @@ class DeliveryProcess:
         self._plugins = plugins
         self._wake = wake
         self._contexts = contexts
+        self._identities = identities
+        self._workspace = workspace
         self._owner = owner
         self._node = node
         #: this is the ``index``-th of ``count`` delivery processes, counted from 0
@@ -207,13 +214,15 @@ class DeliveryProcess:
     def _route(self, configuration: Configuration, forward_node: str, destination: Destination) -> Route:
         condition = Condition.parse(destination.condition) if destination.condition else None
         filters = Filters(destination.name, frozenset(destination.authorized_sop_classes), condition, self._plugins)
+        context = self._contexts.of(configuration, forward_node, destination.name)
+        identity = self._identities.of(configuration, destination, context)
         return Route(
             forward_node=forward_node,
             destination=destination.name,
             kind=self._plugins.destinations[destination.type],
             options=destination.options,
-            context=self._contexts.of(configuration, forward_node, destination.name),
-            pipeline=Pipeline(filters),
+            context=context,
+            pipeline=Pipeline(filters, identity, self._workspace),
             rule=RetryRule(
                 first=destination.retry_first,
                 longest=destination.retry_longest,
@@ -235,12 +244,22 @@ class DeliveryProcess:
         deadline = time.monotonic() + grace
         for worker in workers:
             worker.join(max(0.0, deadline - time.monotonic()))
+        for pipeline in {worker.pipeline for worker in workers}:
+            try:
+                pipeline.close()
+            except Exception:
+                logger.exception("what a destination de-identifies with failed to close")
 
 
 def _used(configuration: Configuration, destination: Destination) -> Any:
     """Return what a destination has been told of the configuration beside its own keys."""
     authenticators = {name: configuration.authenticators.get(name) for name in authenticators_in(destination)}
-    return configuration.application_entities, authenticators
+    chosen = destination.de_identification or destination.tag_morphing
+    projects = [project for project in configuration.projects if chosen and project.name == chosen.project]
+    profiles = [named(configuration.profiles, project.profile) for project in projects]
+    # the authenticators that a profile uses are not looked for: any change of them counts
+    everyone = configuration.authenticators if profiles else {}
+    return configuration.application_entities, authenticators, projects, profiles, everyone
 
 
 def _destinations(configuration: Configuration) -> Mapping[Key, Destination]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable
+from karnak_core.errors import DeliveryError, Excluded, Misconfigured, NoPseudonym, Permanent, Retryable
 from karnak_core.model import Delivery, Outcome, State, now_ms
 
 
@@ -25,6 +25,8 @@ def decide(error: DeliveryError, delivery: Delivery, rule: RetryRule) -> Outcome
     match error:
         case Excluded():
             return Outcome(state=State.EXCLUDED, reason=error.reason)
+        case NoPseudonym():
+            return Outcome(state=State.FAILED, reason=error.reason, waits_for=error.waits_for)
         case Permanent():
             return Outcome(state=State.FAILED, reason=error.reason)
         case Misconfigured():

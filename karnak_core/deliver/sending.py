@@ -10,12 +10,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from karnak_core.deliver.pipeline import Pipeline
+from karnak_core.deliver.pipeline import Pipeline, Prepared
 from karnak_core.deliver.retry import RetryRule, decide
-from karnak_core.errors import DeliveryError, Excluded, Permanent, Retryable
+from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable
 from karnak_core.model import BatchDestination, Delivery, Destination, Outcome, Outgoing, Sent, State
 
 logger = logging.getLogger(__name__)
+
+
+#: bytes made for instances that wait to be sent; what is made for one may be more
+MADE_BYTES = 64 << 20
 
 
 def deliver(
@@ -25,16 +29,41 @@ def deliver(
 
     A delivery that is not yielded was not tried.
     """
-    ready: list[tuple[Delivery, Outgoing]] = []
-    for delivery in batch:
-        try:
-            ready.append((delivery, pipeline.prepare(delivery.instance)))
-        except DeliveryError as error:
-            yield delivery, decide(error, delivery, rule), None
-        except Exception as error:
-            yield delivery, decide(_bug(error, "preparing", delivery.instance.path), delivery, rule), None
-    waiting = {id(outgoing): delivery for delivery, outgoing in ready}
-    for outgoing, answer in _send([outgoing for _, outgoing in ready], destination):
+    ready: list[tuple[Delivery, Prepared]] = []
+    made = 0
+    try:
+        for delivery in batch:
+            try:
+                prepared = pipeline.prepare(delivery.instance)
+            except DeliveryError as error:
+                # only what keeps every instance back says something about the destination
+                yield delivery, decide(error, delivery, rule), error if isinstance(error, Misconfigured) else None
+                continue
+            except Exception as error:
+                yield delivery, decide(_bug(error, "preparing", delivery.instance.path), delivery, rule), None
+                continue
+            ready.append((delivery, prepared))
+            made += prepared.made_bytes
+            if made >= MADE_BYTES:
+                yield from _sent_off(ready, destination, rule)
+                _close(ready)
+                made = 0
+        yield from _sent_off(ready, destination, rule)
+    finally:
+        _close(ready)
+
+
+def _close(ready: list[tuple[Delivery, Prepared]]) -> None:
+    for _, prepared in ready:
+        prepared.close()
+    ready.clear()
+
+
+def _sent_off(
+    ready: Sequence[tuple[Delivery, Prepared]], destination: Destination, rule: RetryRule
+) -> Iterator[tuple[Delivery, Outcome, DeliveryError | None]]:
+    waiting = {id(prepared.outgoing): delivery for delivery, prepared in ready}
+    for outgoing, answer in _send([prepared.outgoing for _, prepared in ready], destination):
         if id(outgoing) not in waiting:
             logger.error("a destination answered for an instance twice, or for one it was not given")
             continue
@@ -47,8 +76,8 @@ def deliver(
         yield delivery, decide(answer, delivery, rule), answer
     if waiting and len(waiting) == len(ready):
         # else it would be asked again at once, for ever
-        delivery, outgoing = ready[0]
-        silence = _bug(TypeError("no answer for any instance"), "sending", outgoing.path)
+        delivery, prepared = ready[0]
+        silence = _bug(TypeError("no answer for any instance"), "sending", prepared.outgoing.path)
         yield delivery, decide(silence, delivery, rule), silence
 
 

@@ -100,10 +100,17 @@ class Worker:
         self._known = health.WELL
         #: what we have leased, with what is to be stored of it; ours until then
         self._owed: dict[int, tuple[Delivery, Outcome]] = {}
+        #: when it was leased, ms since 1970
+        self._claimed_at = 0
         self._last_use = time.monotonic()
         self._thread = threading.Thread(
             target=self._run, name=f"deliver {route.forward_node}/{route.destination}", daemon=True
         )
+
+    @property
+    def pipeline(self) -> Pipeline:
+        """What it sends instances through."""
+        return self._route.pipeline
 
     def start(self) -> None:
         """Begin."""
@@ -167,6 +174,7 @@ class Worker:
         now = now_ms()
         if start > now:
             return (start - now) / 1000
+        self._claimed_at = now
         try:
             claimable = self._claim(probe=probe)
         except DBAPIError as error:
@@ -224,7 +232,7 @@ class Worker:
         outcomes = [self._owed[delivery_id] for delivery_id in ids]
         known = self._known
         with self._database.write() as connection:
-            removable = leases.settle(connection, self._owner, outcomes)
+            removable = leases.settle(connection, self._owner, outcomes, since=self._claimed_at)
             if error is not None:
                 known = health.note_failure(
                     connection, *self._key, error.reason, misconfigured=isinstance(error, Misconfigured)

@@ -34,6 +34,7 @@ def retry(connection: sa.Connection, chosen: Filter, by: str) -> int:
                 not_before=now,
                 attempts=0,
                 finished_at=None,
+                waits_for=None,
                 decided_by=by,
                 decided_at=now,
             )
@@ -55,7 +56,9 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
         connection.execute(
             sa.update(delivery)
             .where(delivery.c.id.in_(chunk))
-            .values(state=State.DISCARDED, not_before=None, finished_at=now, decided_by=by, decided_at=now)
+            .values(
+                state=State.DISCARDED, not_before=None, waits_for=None, finished_at=now, decided_by=by, decided_at=now
+            )
         )
         tallies.add(
             connection,

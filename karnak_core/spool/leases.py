@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import content, delivery, instance, process
 from karnak_core.model import Delivery, Instance, Outcome, State, now_ms
-from karnak_core.spool import tallies
+from karnak_core.spool import tallies, waiting
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.memory import MemoryFile
 from karnak_core.spool.texts import storable
@@ -39,12 +39,24 @@ def claim(
     return [_delivery(row, folder) for row in rows]
 
 
-def settle(connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Delivery, Outcome]]) -> list[str]:
+def settle(
+    connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Delivery, Outcome]], *, since: int = 0
+) -> list[str]:
     """Store how leased deliveries ended; return the spool files that nothing needs any more.
 
     A lease that this owner has lost meanwhile is left as it is. The files may be removed once the transaction is
     durable, not before.
+
+    Parameters
+    ----------
+    since
+        When they were claimed, ms since 1970: who failed for the want of something that was stored after that is
+        tried again.
     """
+    wanted = {outcome.waits_for for _, outcome in outcomes if outcome.waits_for}
+    there = waiting.stored_meanwhile(connection, wanted, since)
+    if there:
+        outcomes = [(item, _again(outcome) if outcome.waits_for in there else outcome) for item, outcome in outcomes]
     lock_instances(connection, sorted({item.instance.id for item, _ in outcomes}))
     # locked, so that a lease that is lost now is lost before this or after it
     held = set(connection.execute(_HELD, {"ids": [item.id for item, _ in outcomes], "owner": owner}).scalars())
@@ -60,6 +72,10 @@ def settle(connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Deliv
     tallies.add(connection, counts)
     final = [item.instance.id for item, outcome in settled if outcome.state in _TALLIED]
     return forget_files(connection, final)
+
+
+def _again(outcome: Outcome) -> Outcome:
+    return Outcome(state=State.PENDING, reason=outcome.reason, not_before=now_ms() + waiting.LOOK_AGAIN)
 
 
 def lock_instances(connection: sa.Connection, instances: Sequence[int]) -> None:
@@ -252,6 +268,8 @@ _SETTLE = (
         sent_study_instance_uid=sa.bindparam("study"),
         sent_series_instance_uid=sa.bindparam("series"),
         sent_sop_instance_uid=sa.bindparam("sop"),
+        sent_facts=sa.bindparam("facts_sent", type_=delivery.c.sent_facts.type),
+        waits_for=sa.bindparam("wanted"),
     )
 )
 
@@ -270,6 +288,8 @@ def _settled_row(item: Delivery, outcome: Outcome, now: int) -> dict[str, Any]:
         "study": outgoing.study_instance_uid if outgoing else None,
         "series": outgoing.series_instance_uid if outgoing else None,
         "sop": outgoing.sop_instance_uid if outgoing else None,
+        "facts_sent": dict(outgoing.facts) if outgoing and outgoing.facts is not None else None,
+        "wanted": outcome.waits_for or None,
     }
 
 

@@ -28,11 +28,13 @@ from karnak_core.database import Database, open_database
 from karnak_core.database.secrets import Vault, open_vault
 from karnak_core.database.tables import delivery
 from karnak_core.deliver.contexts import Contexts
+from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.process import DeliveryProcess
 from karnak_core.errors import Misconfigured
 from karnak_core.kinds import Kind
 from karnak_core.model import Header, Health, OpenContext, Outgoing, Sent, State, now_ms
 from karnak_core.plugins import GROUP, Plugins
+from karnak_core.projects import ProjectSecrets
 from karnak_core.spool import health
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.record import Received, record
@@ -224,6 +226,10 @@ class Running:
             plugins=plugins,
             wake=open_wakeups(database, folder),
             contexts=Contexts(plugins, vault, folder),
+            identities=Identities(
+                plugins=plugins, secrets=ProjectSecrets(database, vault), stored_pseudonyms=lambda *_: ()
+            ),
+            workspace=folder / "work",
             owner="owner",
             node="node",
             index=0,

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from karnak_core.deliver.pipeline import Prepared
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.sending import deliver
 from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable, Unreachable
@@ -16,16 +17,16 @@ from karnak_core.model import Delivery, Instance, Outcome, Outgoing, Sent, State
 Answer = Any
 
 
-class Prepared:
+class Unchanged:
     """A pipeline that changes nothing, or raises what it is told to for some."""
 
     def __init__(self, raises: dict[str, Exception] | None = None) -> None:
         self._raises = raises or {}
 
-    def prepare(self, instance: Instance) -> Outgoing:
+    def prepare(self, instance: Instance) -> Prepared:
         if instance.sop_instance_uid in self._raises:
             raise self._raises[instance.sop_instance_uid]
-        return Outgoing(
+        outgoing = Outgoing(
             path=instance.path,
             dataset_offset=instance.dataset_offset,
             size=instance.size,
@@ -35,6 +36,7 @@ class Prepared:
             series_instance_uid=instance.series_instance_uid,
             transfer_syntax_uid=instance.transfer_syntax_uid,
         )
+        return Prepared(outgoing=outgoing)
 
 
 class OneByOne:
@@ -111,7 +113,7 @@ def run(
     destination: Any, batch: list[Delivery], pipeline: Any = None
 ) -> dict[int, tuple[Outcome, DeliveryError | None]]:
     found: dict[int, tuple[Outcome, DeliveryError | None]] = {}
-    for delivery, outcome, error in deliver(batch, pipeline or Prepared(), destination, RetryRule()):
+    for delivery, outcome, error in deliver(batch, pipeline or Unchanged(), destination, RetryRule()):
         assert delivery.id not in found, "an outcome twice"
         found[delivery.id] = (outcome, error)
     return found
@@ -191,7 +193,7 @@ def test_another_missing_file_is_not_taken_for_the_spool_file(spooled: Path) -> 
 
 
 def test_what_cannot_be_prepared_is_not_sent_and_does_not_stop_the_rest(spooled: Path) -> None:
-    pipeline = Prepared(
+    pipeline = Unchanged(
         {
             "2.25.1": Excluded("condition not met"),
             "2.25.2": Permanent("cannot be read"),
@@ -218,7 +220,7 @@ def test_nothing_ready_means_the_destination_is_not_asked(spooled: Path) -> None
     def never(_batch: Sequence[Outgoing]) -> Iterator[tuple[Outgoing, Answer]]:
         pytest.fail("asked")
 
-    pipeline = Prepared({"2.25.1": Excluded("rule")})
+    pipeline = Unchanged({"2.25.1": Excluded("rule")})
     assert states(run(InBatches(never), batch_of(1, spooled), pipeline)) == {1: State.EXCLUDED}
     assert run(InBatches(never), []) == {}
 
@@ -241,7 +243,7 @@ def test_a_batch_without_any_answer_is_a_bug_and_waits_before_it_is_asked_again(
 
 
 def test_an_answer_twice_or_for_a_stranger_changes_nothing(spooled: Path, caplog: pytest.LogCaptureFixture) -> None:
-    stranger = Prepared().prepare(batch_of(1, spooled)[0].instance)
+    stranger = Unchanged().prepare(batch_of(1, spooled)[0].instance).outgoing
     destination = InBatches(
         lambda batch: iter(
             [(batch[0], Sent()), (batch[0], Permanent("no")), (stranger, Sent()), (batch[1], Permanent("refused"))]
@@ -289,7 +291,7 @@ def test_a_batch_that_raises_at_once_is_caught(spooled: Path) -> None:
 
 def test_each_outcome_is_told_before_the_next_is_sent(spooled: Path) -> None:
     destination = OneByOne(Sent(), Sent(), Sent())
-    told = deliver(batch_of(3, spooled), Prepared(), destination, RetryRule())  # type: ignore[arg-type]
+    told = deliver(batch_of(3, spooled), Unchanged(), destination, RetryRule())  # type: ignore[arg-type]
     for count in (1, 2, 3):
         next(told)
         assert len(destination.sent) == count
@@ -305,7 +307,7 @@ def test_giving_up_early_closes_the_destinations_iterator(spooled: Path) -> None
         finally:
             closed.append(True)
 
-    told = deliver(batch_of(3, spooled), Prepared(), InBatches(answers), RetryRule())  # type: ignore[arg-type]
+    told = deliver(batch_of(3, spooled), Unchanged(), InBatches(answers), RetryRule())  # type: ignore[arg-type]
     next(told)
     told.close()
     assert closed == [True]

@@ -1,0 +1,173 @@
+"""An instance's file taken apart: the elements to be changed, and where the pixel data lies."""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Final
+
+from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+from pydicom.uid import (
+    DeflatedExplicitVRLittleEndian,
+    ExplicitVRBigEndian,
+    ExplicitVRLittleEndian,
+)
+
+from karnak_core.deidentify import decode_dataset
+from karnak_core.elements import UNDEFINED, UnreadableDataSet, after_sequence, is_explicit, value_of
+from karnak_core.errors import Permanent, Retryable
+from karnak_core.part10 import plain_dataset
+
+#: group of pixel data in all its forms (PS3.6)
+PIXEL_GROUP: Final = 0x7FE0
+#: bytes of all elements but pixel data: a larger data set is not changed
+LARGEST_HEADER: Final = 256 << 20
+#: stands for pixel data while the rest is changed: a value, so that it is there for conditions
+_PLACEHOLDER: Final = b"\0\0"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PixelElement:
+    """An element of group 7FE0, left where it is."""
+
+    tag: int
+    #: empty: the data set is in implicit VR
+    vr: str
+    #: bytes in the file: where the value starts, and where the element ends, delimiters included
+    start: int
+    end: int
+    #: true: of undefined length, as encapsulated pixel data is (PS3.5 section A.4)
+    undefined: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class Apart:
+    """An instance taken apart; valid while its file is open."""
+
+    #: every element; for those of group 7FE0 ``placeholders`` stand
+    dataset: Dataset
+    placeholders: Mapping[int, DataElement | RawDataElement]
+    pixels: tuple[PixelElement, ...]
+    #: the elements as they are encoded, those of group 7FE0 left out
+    encoded: bytes
+    implicit: bool
+    little: bool
+    #: where the pixel elements are
+    file: IO[bytes]
+    #: how the data set in ``file`` is encoded: never deflated
+    transfer_syntax_uid: str
+
+
+@contextmanager
+def taken_apart(path: Path, transfer_syntax_uid: str, dataset_offset: int, workspace: Path) -> Iterator[Apart]:
+    """Give an instance taken apart.
+
+    Parameters
+    ----------
+    workspace
+        A folder for a temporary file, where the data set is deflated.
+
+    Raises
+    ------
+    Permanent
+        The data set cannot be read, or has more than 256 MiB beside its pixel data.
+    Retryable
+        There is no room for the temporary file.
+    FileNotFoundError
+        ``path`` is missing.
+    """
+    syntax = transfer_syntax_uid
+    if syntax == DeflatedExplicitVRLittleEndian:
+        syntax = ExplicitVRLittleEndian
+        try:
+            workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise Retryable(f"cannot make a temporary file: {error.strerror}") from error
+    with plain_dataset(path, transfer_syntax_uid, dataset_offset, folder=workspace) as (file, offset):
+        yield _apart(file, offset, syntax)
+
+
+def _apart(file: IO[bytes], offset: int, syntax: str) -> Apart:
+    little = syntax != ExplicitVRBigEndian
+    try:
+        with (
+            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
+            memoryview(mapped) as whole,
+            whole[offset:] as view,
+        ):
+            explicit = is_explicit(view[:8].tobytes(), syntax)
+            order = "<" if little else ">"
+            split, pixels, behind = _regions(view, explicit, order)
+            if split + len(view) - behind > LARGEST_HEADER:
+                raise Permanent(f"the data set has more than {LARGEST_HEADER >> 20} MiB beside its pixel data")
+            encoded = view[:split].tobytes() + view[behind:].tobytes()
+    except ValueError as error:
+        if isinstance(error, UnreadableDataSet):
+            raise Permanent(f"the data set cannot be read: {error}") from None
+        raise Permanent("the data set cannot be read: the file is empty") from None
+    except struct.error:
+        raise Permanent("the data set cannot be read: it ends inside an element") from None
+    dataset = decode_dataset(encoded, implicit=not explicit, little=little)
+    placeholders = {
+        found.tag: RawDataElement(
+            BaseTag(found.tag), found.vr or None, len(_PLACEHOLDER), _PLACEHOLDER, 0, not explicit, little
+        )
+        for found in pixels
+    }
+    if placeholders:
+        # in the order of tags, as any data set
+        elements = dict(dataset.items()) | {element.tag: element for element in placeholders.values()}
+        ordered = Dataset({tag: elements[tag] for tag in sorted(elements)})
+        ordered.set_original_encoding(not explicit, little, dataset.original_character_set)
+        dataset = ordered
+    return Apart(
+        dataset=dataset,
+        placeholders=placeholders,
+        pixels=tuple(
+            PixelElement(
+                tag=found.tag,
+                vr=found.vr,
+                start=offset + found.start,
+                end=offset + found.end,
+                undefined=found.undefined,
+            )
+            for found in pixels
+        ),
+        encoded=encoded,
+        implicit=not explicit,
+        little=little,
+        file=file,
+        transfer_syntax_uid=syntax,
+    )
+
+
+def _regions(view: memoryview, explicit: bool, order: str) -> tuple[int, list[PixelElement], int]:
+    """Find where the elements of group 7FE0 begin, which they are, and where they end."""
+    read_tag = struct.Struct(order + "HH").unpack_from
+    offset, size = 0, len(view)
+    begin: int | None = None
+    found: list[PixelElement] = []
+    while offset < size:
+        group, element = read_tag(view, offset)
+        if group > PIXEL_GROUP:
+            break
+        vr, length, start, nested_explicit = value_of(view, offset, explicit, order)
+        undefined = length == UNDEFINED
+        end = after_sequence(view, start, nested_explicit, order) if undefined else start + length
+        if end > size:
+            raise UnreadableDataSet(f"element ({group:04X},{element:04X}) reaches beyond the end of the data set")
+        if group == PIXEL_GROUP:
+            begin = offset if begin is None else begin
+            if element:  # group lengths are not carried over (PS3.5 section 7.2)
+                tag = group << 16 | element
+                found.append(PixelElement(tag=tag, vr=vr.decode("ascii"), start=start, end=end, undefined=undefined))
+        elif begin is not None:
+            raise UnreadableDataSet("its elements are not in the order of their tags")
+        offset = end
+    return (offset if begin is None else begin), found, offset
