@@ -19,7 +19,7 @@ ROOT = Path(__file__).parents[1]
 LAYERS: Sequence[Sequence[str]] = (
     ("errors", "model", "expressions", "logs", "data", "elements"),
     ("hookspecs", "database", "dimse", "deidentify", "leaks", "outcomes", "part10", "pixels", "headers", "tls"),
-    ("plugins", "kinds", "config", "http_headers", "pseudonyms", "projects"),
+    ("plugins", "kinds", "config", "http_headers", "lookups", "pseudonyms", "projects"),
     ("spool",),
     ("builtin", "rewrite"),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
@@ -35,7 +35,8 @@ BESIDE = {
     "plugins": {"kinds"},
     "config": {"plugins", "kinds", "projects"},
     "http_headers": {"config"},
-    "pseudonyms": {"config", "kinds"},
+    "lookups": {"config"},
+    "pseudonyms": {"config", "kinds", "lookups"},
     "cli": {"commands"},
     "commands": {"testing"},
 }
