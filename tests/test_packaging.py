@@ -252,8 +252,15 @@ def test_example_plugin_is_listed_with_its_distribution(with_example: Environmen
             "karnak_register_authenticators",
             "karnak_register_commands",
             "karnak_register_destinations",
+            "karnak_register_profile_elements",
+            "karnak_register_pseudonym_sources",
         ],
-        "kinds": ["destination:checksum_list", "authenticator:api_key"],
+        "kinds": [
+            "destination:checksum_list",
+            "authenticator:api_key",
+            "pseudonym source:pseudonym_list",
+            "profile element:example.truncate.text",
+        ],
     }
 
 
@@ -273,6 +280,41 @@ def test_example_plugin_has_its_keys_checked(with_example: Environment, configur
     assert refused.returncode == 2
     assert "forward_nodes[0].destinations[1].fiel: unknown key" in refused.stderr
     assert "forward_nodes[0].destinations[1].file" in refused.stderr
+
+
+PROFILE = """\
+name: Short comments
+profileElements:
+  - {name: cut, codename: example.truncate.text, arguments: {length: LENGTH}, tags: ["(0010,4000)"]}
+"""
+
+
+@pytest.mark.slow
+def test_codename_and_pseudonyms_of_the_example_plugin_are_used_without_a_fork(
+    with_example: Environment, alone: Environment, configuration: Path
+) -> None:
+    document = yaml.safe_load(configuration.read_text())
+    profile = configuration.with_name("profile.yml")
+    document["profiles"] = ["profile.yml"]
+    document["projects"] = [{"name": "STUDY-A", "profile": "Short comments"}]
+    source = {"type": "pseudonym_list", "file": "study-a.txt"}
+    first = document["forward_nodes"][0]["destinations"][0]
+    first["de_identification"] = {"project": "STUDY-A", "pseudonym": source}
+    configuration.write_text(yaml.safe_dump(document))
+
+    profile.write_text(PROFILE.replace("LENGTH", "10"))
+    with_example.karnak("check", configuration, cwd=configuration.parent)
+    profile.write_text(PROFILE.replace("LENGTH", "long"))
+    refused = with_example.karnak("check", configuration, cwd=configuration.parent, check=False)
+    assert refused.returncode == 2
+    assert "profiles[0]: profile.yml, line 3: example.truncate.text 'cut': argument 'length': 'long'" in refused.stderr
+
+    profile.write_text(PROFILE.replace("LENGTH", "10"))
+    unknown = alone.karnak("check", configuration, cwd=configuration.parent, check=False)
+    assert unknown.returncode == 2
+    assert "profiles[0]: profile.yml, line 3: " in unknown.stderr
+    assert "codename 'example.truncate.text' is unknown" in unknown.stderr
+    assert "pseudonym.type: 'pseudonym_list' is not a known type; known: " in unknown.stderr
 
 
 @pytest.mark.slow

@@ -242,6 +242,37 @@ def test_karnak_register_authenticators_makes_types_known_by_name(install: Insta
     assert plugins.infos()[0].kinds == ("authenticator:token",)
 
 
+def test_karnak_register_pseudonym_sources_makes_types_known_by_name(install: Install) -> None:
+    source = FOLDER_TYPE.replace("destinations", "pseudonym_sources").replace("folder", "list")
+    plugins = load(entries=[install("one", source)])
+    assert list(plugins.pseudonym_sources) == ["list"]
+    assert plugins.infos()[0].kinds == ("pseudonym source:list",)
+
+
+CODENAME = """
+from karnak_core.deidentify import ProfileElement, Rule
+
+@hookimpl
+def karnak_register_profile_elements():
+    return [ProfileElement(codename="third.party", read=lambda entry: Rule())]
+"""
+
+
+def test_karnak_register_profile_elements_makes_codenames_known(install: Install) -> None:
+    plugins = load(entries=[install("one", CODENAME)])
+    assert [element.codename for element in plugins.profile_elements] == ["third.party"]
+    assert plugins.infos()[0].kinds == ("profile element:third.party",)
+
+
+def test_codename_that_another_plugin_offers_stops_the_start(install: Install) -> None:
+    entries = [install("one", CODENAME), install("two", CODENAME)]
+    with pytest.raises(
+        PluginError, match=r"plugin 'two' from .*: codename 'third.party' is offered by plugin 'one', too"
+    ):
+        load(entries=entries)
+    assert len(load(["one"], entries=entries).profile_elements) == 1
+
+
 def test_karnak_register_services_makes_services_known_by_name(install: Install) -> None:
     source = FOLDER_TYPE.replace("destinations", "services").replace("folder", "mail")
     assert list(load(entries=[install("one", source)]).services) == ["mail"]

@@ -15,7 +15,7 @@ from karnak_core.deidentify.actions import Decision
 from karnak_core.deidentify.changes import Change, shown
 from karnak_core.deidentify.charsets import in_utf8
 from karnak_core.deidentify.encode import NeedsUtf8
-from karnak_core.deidentify.entry import Entry, Method, ProfileElement
+from karnak_core.deidentify.entry import Entry, Method, ProfileElement, Rule
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.hashing import Hasher
 from karnak_core.deidentify.level import Elements
@@ -105,7 +105,12 @@ class Profile:
     def _step(self, index: int, entry: Entry, element: ProfileElement, before: Sequence[str]) -> Step:
         if element.once and element.codename in before:
             entry.problem("stands in the profile twice; once is allowed")
-        rule = element.read(entry)
+        try:
+            rule = element.read(entry)
+        except Exception as error:
+            # a mistake of a third party's codename: its profile is wrong, and everything else is still told
+            entry.problem(f"the codename cannot read it: {type(error).__name__}: {error}")
+            rule = Rule()
         if rule.refused:
             self._refused.append(Problem(line=entry.line, message=f"{entry.title}: {rule.refused}"))
         return Step(index=index, name=entry.name, codename=entry.codename, condition=entry.read_condition(), rule=rule)

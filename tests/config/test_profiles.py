@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,7 @@ from karnak_core.config.profiles import named
 from karnak_core.config.store import PluginLoader
 from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
-from karnak_core.deidentify import basic_profile
+from karnak_core.deidentify import Entry, ProfileElement, Rule, basic_profile
 from karnak_core.errors import ConfigurationError
 from karnak_core.plugins import Plugins
 from karnak_core.plugins import load as load_plugins
@@ -358,3 +359,17 @@ def test_schema_of_the_configuration_has_both_ways_to_give_a_profile() -> None:
     assert [way["type"] for way in ways] == ["string", "object"]
     assert json.dumps(schema)
     assert set(DeIdentification.model_json_schema()["properties"]) == set(DeIdentification.model_fields)
+
+
+def read_badly(_entry: Entry) -> Rule:
+    raise KeyError("no idea")
+
+
+def test_codename_that_fails_to_read_an_element_makes_the_profile_wrong(plugins: Plugins) -> None:
+    bad = replace(plugins, profile_elements=(ProfileElement(codename="bad", read=read_badly),))
+    with pytest.raises(ConfigurationError) as caught:
+        load({"profiles": [{"text": "name: a\nprofileElements:\n  - {name: x, codename: bad}\n  - {name: y}"}]}, bad)
+    assert [str(problem) for problem in caught.value.problems] == [
+        "profiles[0]: line 3: bad 'x': the codename cannot read it: KeyError: 'no idea'",
+        "profiles[0]: line 4: codename of the element is missing",
+    ]

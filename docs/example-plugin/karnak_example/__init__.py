@@ -11,13 +11,16 @@ from typing import Any
 
 import click
 from karnak_core import hookimpl
+from karnak_core.deidentify import ProfileElement
 from karnak_core.kinds import Kind
-from karnak_core.model import Authenticator, Destination
+from karnak_core.model import Authenticator, Destination, PseudonymSource
 
 from karnak_example.api_key import ApiKey, ApiKeyAuthenticator
 from karnak_example.checksum_list import ChecksumList
 from karnak_example.command import checksums
 from karnak_example.config import ChecksumListDestination
+from karnak_example.pseudonym_list import PseudonymList, PseudonymListSource
+from karnak_example.truncate import TRUNCATE_TEXT
 
 # A module constant, not an expression in the return below: type checkers then see that the part takes this model.
 CHECKSUM_LIST = Kind(
@@ -32,6 +35,12 @@ API_KEY = Kind(
     open=ApiKey,
     summary="a key in a header",
 )
+PSEUDONYM_LIST = Kind(
+    name="pseudonym_list",
+    config=PseudonymListSource,
+    open=PseudonymList,
+    summary="a text file with pseudonyms",
+)
 
 
 @hookimpl
@@ -44,6 +53,18 @@ def karnak_register_destinations() -> Sequence[Kind[Any, Destination]]:
 def karnak_register_authenticators() -> Sequence[Kind[Any, Authenticator]]:
     """Offer the authenticator ``api_key``; ``karnak auth-header api_key`` comes by itself."""
     return [API_KEY]
+
+
+@hookimpl
+def karnak_register_pseudonym_sources() -> Sequence[Kind[Any, PseudonymSource]]:
+    """Offer the source of pseudonyms ``pseudonym_list``."""
+    return [PSEUDONYM_LIST]
+
+
+@hookimpl
+def karnak_register_profile_elements() -> Sequence[ProfileElement]:
+    """Offer the codename ``example.truncate.text`` to profiles."""
+    return [TRUNCATE_TEXT]
 
 
 @hookimpl

@@ -9,13 +9,15 @@ import pytest
 from click.testing import CliRunner
 from karnak_core import hookspecs
 from karnak_core.commands.auth_header import auth_header
-from karnak_core.errors import Misconfigured, Permanent
+from karnak_core.deidentify import Profile, Project, Result
+from karnak_core.errors import Misconfigured, NoPseudonym, Permanent
 from karnak_core.model import OpenContext, Outgoing
 from karnak_core.plugins import load
 from pydantic import ValidationError
+from pydicom import Dataset
 
 import karnak_example
-from karnak_example import API_KEY, CHECKSUM_LIST
+from karnak_example import API_KEY, CHECKSUM_LIST, PSEUDONYM_LIST, TRUNCATE_TEXT
 from karnak_example.checksum_list import ChecksumList, read_list
 from karnak_example.command import checksums
 
@@ -110,6 +112,58 @@ def test_karnak_prints_its_header() -> None:
     assert result.output == "<key>X-Key</key>\n<value>k3y</value>\n"
 
 
+# ---- the source of pseudonyms
+
+
+def patient(patient_id: str) -> Dataset:
+    """Return a data set of a patient."""
+    dataset = Dataset()
+    dataset.PatientID = patient_id
+    return dataset
+
+
+def test_pseudonym_is_that_of_the_list(tmp_path: Path) -> None:
+    (tmp_path / "study.txt").write_text("P1\tPSN-1\nP2\tPSN-2\n")
+    part = PSEUDONYM_LIST.open(PSEUDONYM_LIST.config(file="study.txt"), OpenContext(data_directory=tmp_path))
+    assert part.pseudonym(patient("P2"), "STUDY-A") == "PSN-2"
+    with pytest.raises(NoPseudonym) as error:
+        part.pseudonym(patient("P3"), "STUDY-A")
+    assert "P3" not in error.value.reason.replace(str(tmp_path), "")
+
+
+def test_list_that_is_missing_holds_the_destination(tmp_path: Path) -> None:
+    part = PSEUDONYM_LIST.open(PSEUDONYM_LIST.config(file="study.txt"), OpenContext(data_directory=tmp_path))
+    with pytest.raises(Misconfigured, match="No such file or directory"):
+        part.pseudonym(patient("P1"), "STUDY-A")
+
+
+# ---- the codename
+
+PROFILE = """
+name: Short comments
+profileElements:
+  - name: cut
+    codename: example.truncate.text
+    arguments: {length: LENGTH}
+    tags: ["(0010,4000)", "(0020,4000)"]
+"""
+
+
+def test_texts_are_cut() -> None:
+    profile = Profile.from_yaml(PROFILE.replace("LENGTH", "10"), [TRUNCATE_TEXT])
+    dataset = patient("P1")
+    dataset.PatientComments = "a comment that is too long"
+    dataset.ImageComments = "short"
+    result = profile.morph(dataset, Project(name="STUDY-A", secret=bytes(16)))
+    assert isinstance(result, Result)
+    assert (result.dataset.PatientComments, result.dataset.ImageComments) == ("a comment", "short")
+
+
+def test_wrong_length_is_told_with_its_line() -> None:
+    problems = Profile.from_yaml(PROFILE.replace("LENGTH", "0"), [TRUNCATE_TEXT]).check()
+    assert [str(one) for one in problems] == ["6: example.truncate.text 'cut': argument 'length': 0 is not 1 or more"]
+
+
 # ---- the command
 
 
@@ -136,8 +190,12 @@ def test_hooks_are_as_karnak_specifies_them() -> None:
     manager.check_pending()
     assert manager.hook.karnak_register_destinations() == [[CHECKSUM_LIST]]
     assert manager.hook.karnak_register_authenticators() == [[API_KEY]]
+    assert manager.hook.karnak_register_pseudonym_sources() == [[PSEUDONYM_LIST]]
+    assert manager.hook.karnak_register_profile_elements() == [[TRUNCATE_TEXT]]
 
 
 def test_karnak_finds_the_plugin() -> None:
     assert load().destinations["checksum_list"] is CHECKSUM_LIST
     assert load().authenticators["api_key"] is API_KEY
+    assert load().pseudonym_sources["pseudonym_list"] is PSEUDONYM_LIST
+    assert TRUNCATE_TEXT in load().profile_elements
