@@ -13,6 +13,7 @@ from karnak_core.deidentify import Fetch, Profile, Project, Result
 from karnak_core.errors import Excluded, Permanent
 from karnak_core.leaks import Encoded, find_leaks
 from karnak_core.model import Instance, PseudonymSource
+from karnak_core.pixels.cleaning import plan_cleaning
 from karnak_core.rewrite import Apart, Together, put_together
 
 
@@ -66,6 +67,8 @@ class DeIdentification:
         # the time of reception, so that every attempt gives the same bytes
         at = datetime.fromtimestamp(instance.received_at / 1000, UTC)
         result = _of(self.profile.apply(apart.dataset, project, pseudonym, fetch=self.fetch, at=at))
+        if plan_cleaning(self.profile, apart.dataset, result.dataset, project, bool(apart.pixels)) is not None:
+            raise Permanent("the pixels have to be cleaned, and deliveries cannot do that yet")
         together = put_together(apart, result.dataset, workspace, source_ae_title=instance.forward_node)
         try:
             if self.leak_check:

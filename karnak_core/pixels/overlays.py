@@ -14,11 +14,13 @@ from karnak_core.pixels.masks import clip
 
 #: groups of the up to 16 overlays
 GROUPS: Final = range(0x6000, 0x6020, 2)
-_ROWS, _COLUMNS, _FRAMES, _ORIGIN, _DATA = 0x0010, 0x0011, 0x0015, 0x0050, 0x3000
+_ROWS, _COLUMNS, _FRAMES, _ORIGIN, _BIT_POSITION, _DATA = 0x0010, 0x0011, 0x0015, 0x0050, 0x0102, 0x3000
 
 
 def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
     """Set the bits of all overlays to 0 where they lie in one of the rectangles of the image.
+
+    An overlay of old, in bits of the pixels that these do not use, goes as a whole: cleaned frames have only their own.
 
     Raises
     ------
@@ -28,6 +30,7 @@ def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
     for group in GROUPS:
         tag = BaseTag(group << 16 | _DATA)
         if tag not in dataset:
+            _remove_embedded(dataset, group)
             continue
         try:
             element = dataset[tag]
@@ -37,6 +40,12 @@ def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
             raise DeidentificationError(
                 f"an overlay cannot be cleaned: what describes ({group:04X},3000) cannot be read"
             ) from error
+
+
+def _remove_embedded(dataset: Dataset, group: int) -> None:
+    if group << 16 | _BIT_POSITION in dataset:
+        for tag in [tag for tag in dataset.keys() if tag.group == group]:  # noqa: SIM118 - values are not decoded
+            del dataset[tag]
 
 
 def _cleaned(dataset: Dataset, group: int, element: DataElement, rectangles: Sequence[Rectangle]) -> bytes:

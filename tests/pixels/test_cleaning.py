@@ -305,3 +305,11 @@ def test_overlay_that_is_cut_off_is_cleared_as_far_as_it_goes() -> None:
     header[0x60003000].value = b"\xff" * 4
     sent = sent_after(masked_by("0 1 16 15"), header)
     assert sent[0x60003000].value == b"\xff\xff\0\0"
+
+
+def test_overlay_in_unused_bits_of_the_pixels_goes_as_a_whole() -> None:
+    header = with_overlay(16, 16, group=0x6002)
+    header[0x60020102].value = 12
+    del header[0x60023000]
+    sent = sent_after(masked_by("0 0 3 1"), header)
+    assert not [tag for tag in sent.keys() if tag.group == 0x6002]  # noqa: SIM118
