@@ -9,7 +9,7 @@ from karnak_core.deidentify import BUILT_IN, ProfileElement
 from karnak_core.hookspecs import hookimpl
 from karnak_core.kinds import Kind
 from karnak_core.model import PseudonymSource
-from karnak_core.pseudonyms import STORED, TAG
+from karnak_core.pseudonyms import API, STORED, TAG
 
 
 @hookimpl
@@ -20,5 +20,5 @@ def karnak_register_profile_elements() -> Sequence[ProfileElement]:
 
 @hookimpl
 def karnak_register_pseudonym_sources() -> Sequence[Kind[Any, PseudonymSource]]:
-    """Offer ``stored`` and ``tag``."""
-    return (STORED, TAG)
+    """Offer ``stored``, ``tag`` and ``api``."""
+    return (STORED, TAG, API)

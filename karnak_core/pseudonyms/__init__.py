@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from karnak_core.pseudonyms.api import API
 from karnak_core.pseudonyms.finding import PseudonymLookup
 from karnak_core.pseudonyms.stored import STORED
 from karnak_core.pseudonyms.tag import TAG
 
-__all__ = ["STORED", "TAG", "PseudonymLookup"]
+__all__ = ["API", "STORED", "TAG", "PseudonymLookup"]

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "lookups"))
+
+from web_service import Service, serving
 
 from karnak_core.database import Database, open_database
 from karnak_core.database.tables import metadata
@@ -33,3 +38,10 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
                 metadata.drop_all(connection)
                 metadata.create_all(connection)
         yield opened
+
+
+@pytest.fixture
+def service() -> Iterator[Service]:
+    """A service that knows one pseudonym."""
+    with serving() as made:
+        yield made
