@@ -10,7 +10,7 @@ from karnak_core.deidentify.changes import Change
 from karnak_core.deidentify.codec import decode_dataset, encode_dataset
 from karnak_core.deidentify.entry import AddPrivate, Entry, Method, ProfileElement, Rule, Text, on_tags
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
-from karnak_core.deidentify.file_meta import make_file_meta
+from karnak_core.deidentify.file_meta import file_head, make_file_meta
 from karnak_core.deidentify.hashing import Hasher, secret_from_text, secret_to_text
 from karnak_core.deidentify.masks import Mask, Rectangle
 from karnak_core.deidentify.profile import Excluded, Profile, Project, Result, basic_profile
@@ -43,6 +43,7 @@ __all__ = [
     "basic_profile",
     "decode_dataset",
     "encode_dataset",
+    "file_head",
     "first_text_of",
     "make_file_meta",
     "on_tags",

@@ -11,7 +11,7 @@ from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.items import MalformedItems, codecs_of, encoded_elements, read_elements
-from karnak_core.deidentify.undecoded import UNREADABLE
+from karnak_core.expressions.values import UNREADABLE
 
 
 def decode_dataset(value: bytes, *, implicit: bool, little: bool = True) -> Dataset:

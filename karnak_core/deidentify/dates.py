@@ -139,4 +139,4 @@ def _da(value: date) -> str:
 
 
 def _dt(value: datetime, offset: str) -> str:
-    return f"{_da(value)}{value.strftime('%H%M%S.%f')}{offset}"
+    return f"{_da(value)}{value.hour:02}{value.minute:02}{value.second:02}.{value.microsecond:06}{offset}"

@@ -63,10 +63,18 @@ class Hasher:
         """Return the PatientID of a pseudonym: 32 hex digits, fewer where the first ones are zero."""
         return f"{int.from_bytes(self.digest(pseudonym)[:16], 'big'):X}"
 
+    def fraction(self, text: str) -> float:
+        """Return the number from 0 up to, but not including, 1 that stands for a text."""
+        return int.from_bytes(self.digest(text)[:6], "big") / 2**48
+
     def scaled(self, text: str, low: int, high: int) -> int:
         """Return the number from ``low`` up to, but not including, ``high`` that stands for a text.
 
-        With ``high`` below ``low`` it counts downwards. The fraction of the range is cut to a signed 32-bit integer.
+        With ``high`` below ``low`` it counts downwards.
         """
-        fraction = int.from_bytes(self.digest(text)[:6], "big") / 2**48
-        return max(_INT_MIN, min(_INT_MAX, int(fraction * (high - low)))) + low
+        return scaled(self.fraction(text), low, high)
+
+
+def scaled(fraction: float, low: int, high: int) -> int:
+    """Return a fraction of a range, cut to a signed 32-bit integer, from its start."""
+    return max(_INT_MIN, min(_INT_MAX, int(fraction * (high - low)))) + low

@@ -8,25 +8,44 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, MutableSequence
+from functools import lru_cache, partial
 from operator import itemgetter
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
+from pydicom.valuerep import VR
 
 from karnak_core.deidentify.encode import LONG_VRS
 
-_UNDEFINED = 0xFFFFFFFF
-_ITEM = 0xFFFEE000
-_ITEM_END = 0xFFFEE00D
-_SEQUENCE_END = 0xFFFEE0DD
-_DEEPEST = 64
+UNDEFINED = 0xFFFFFFFF
+ITEM = 0xFFFEE000
+ITEM_END = 0xFFFEE00D
+SEQUENCE_END = 0xFFFEE0DD
+DEEPEST = 64
 _NUMBER = itemgetter(0)
 _CHARACTER_SET = BaseTag(0x00080005)
 
 
+#: element of a data set by its tag's number: pydicom's comparisons are slow unless it is the same object
+tag_of = lru_cache(maxsize=8192)(BaseTag)
+#: makes a `RawDataElement` of all its fields, without what Python does for their names
+make_raw = partial(tuple.__new__, RawDataElement)
+
+
 class MalformedItems(ValueError):
     """The bytes are not those of items."""
+
+
+def kind_of(code: bytes) -> tuple[str, bool]:
+    """Return a VR, and whether its length has four bytes; raises `MalformedItems` for bytes that are none."""
+    vr = code.decode("latin-1")
+    if not (vr.isascii() and vr.isalpha() and vr.isupper()):
+        raise MalformedItems("an element has no VR")
+    return vr, vr in LONG_VRS
+
+
+KINDS = {vr.value.encode(): kind_of(vr.value.encode()) for vr in VR if len(vr.value) == 2}
 
 
 class ReadItem(Dataset):
@@ -58,17 +77,30 @@ class ItemReader:
         position, end = 0, len(self._value)
         while position < end:
             tag, length = self._tag(position, end)
-            if tag == _SEQUENCE_END and position + 8 == end:
+            if tag == SEQUENCE_END and position + 8 == end:
                 break
-            if tag != _ITEM:
+            if tag != ITEM:
                 raise MalformedItems("an item does not start with its tag")
-            elements: dict[BaseTag, DataElement | RawDataElement] = {}
-            position = self._elements(position + 8, end, length, elements, 0)
-            item = ReadItem(elements, parent_encoding=encoding)
-            own = codecs_of(elements) or encoding
-            item.set_original_encoding(self._implicit, self._little, own)
+            item, stop = self.item(position + 8, end, length, encoding)
+            position = stop if length != UNDEFINED else stop + 8
             found.append(item)
         return found
+
+    def item(
+        self, start: int, end: int, length: int, encoding: str | MutableSequence[str], depth: int = 0
+    ) -> tuple[Dataset, int]:
+        """Return the item whose contents start here, and where they end.
+
+        Parameters
+        ----------
+        end, length
+            What it has to be within, and the length that its head says.
+        """
+        elements: dict[BaseTag, DataElement | RawDataElement] = {}
+        position = self._elements(start, end, length, elements, depth)
+        item = ReadItem(elements, parent_encoding=encoding)
+        item.set_original_encoding(self._implicit, self._little, codecs_of(elements) or encoding)
+        return item, position if length != UNDEFINED else position - 8
 
     def _tag(self, position: int, end: int) -> tuple[int, int]:
         if position + 8 > end:
@@ -80,47 +112,52 @@ class ItemReader:
         self, position: int, end: int, length: int, into: dict[BaseTag, DataElement | RawDataElement] | None, depth: int
     ) -> int:
         """Read the elements of one item; return where it ends."""
-        if depth > _DEEPEST:
+        if depth > DEEPEST:
             raise MalformedItems("nested too deeply")
-        if length != _UNDEFINED:
+        if length != UNDEFINED:
             if position + length > end:
                 raise MalformedItems("an item is cut off")
             end = position + length
-        value, implicit, short, long = self._value, self._implicit, self._short, self._long
+        value, implicit, little = self._value, self._implicit, self._little
+        head = self._head.unpack_from if implicit else self._short.unpack_from
+        vr: str | None = None
+        code = b""
         while position < end:
-            tag, size = self._tag(position, end)
-            vr = ""
-            if tag == _ITEM_END and length == _UNDEFINED:
-                return position + 8
-            if tag >> 16 == 0xFFFE:
-                raise MalformedItems("a delimiter stands where an element should")
+            if position + 8 > end:
+                raise MalformedItems("an element is cut off")
+            if implicit:
+                group, low, size = head(value, position)
+            else:
+                group, low, code, size = head(value, position)
             position += 8
+            if group == 0xFFFE:
+                if low == 0xE00D and length == UNDEFINED:
+                    return position
+                raise MalformedItems("a delimiter stands where an element should")
             if not implicit:
-                *_, code, size = short.unpack_from(value, position - 8)
-                vr = code.decode("latin-1")
-                if not (vr.isascii() and vr.isalpha() and vr.isupper()):
-                    raise MalformedItems("an element has no VR")
-                if vr in LONG_VRS:
+                vr, is_long = KINDS.get(code) or kind_of(code)
+                if is_long:
                     if position + 4 > end:
                         raise MalformedItems("an element is cut off")
-                    (size,) = long.unpack_from(value, position)
+                    (size,) = self._long.unpack_from(value, position)
                     position += 4
             start = position
-            if size == _UNDEFINED:
-                stop, position = self._end_of_sequence(start, end, depth + 1, vr)
-                vr = vr or "SQ"  # nothing else has undefined length in implicit VR
+            if size == UNDEFINED:
+                stop, position = self.end_of_sequence(start, end, depth + 1, vr or "")
             else:
                 stop = position = start + size
                 if stop > end:
                     raise MalformedItems("an element is cut off")
             if into is not None:
-                raw = RawDataElement(BaseTag(tag), vr or None, size, value[start:stop], 0, implicit, self._little)
-                into[raw.tag] = raw
-        if length == _UNDEFINED:
+                # nothing but a sequence has undefined length in implicit VR
+                known = vr or ("SQ" if size == UNDEFINED else None)
+                tag = tag_of(group << 16 | low)
+                into[tag] = make_raw((tag, known, size, value[start:stop], 0, implicit, little, True, False))
+        if length == UNDEFINED:
             raise MalformedItems("an item has no end")
         return end
 
-    def _end_of_sequence(self, position: int, end: int, depth: int, vr: str) -> tuple[int, int]:
+    def end_of_sequence(self, position: int, end: int, depth: int, vr: str) -> tuple[int, int]:
         """Return where a value of undefined length ends, and where the next element starts."""
         # items in UN are always implicit VR (PS3.5 section 6.2.2 note 2); fragments of pixel data have no elements
         inner = self
@@ -128,9 +165,9 @@ class ItemReader:
             inner = ItemReader(self._value, implicit=True, little=True)
         while True:
             tag, length = inner._tag(position, end)
-            if tag == _SEQUENCE_END:
+            if tag == SEQUENCE_END:
                 return position, position + 8
-            if tag != _ITEM:
+            if tag != ITEM:
                 raise MalformedItems("an item does not start with its tag")
             position += 8
             if vr in ("OB", "OW"):
@@ -181,8 +218,8 @@ def encoded_elements(
         if is_implicit != implicit or is_little != little:
             return None
         vr = code or ""
-        undefined = length == _UNDEFINED
-        length = _UNDEFINED if undefined else len(element.value)
+        undefined = length == UNDEFINED
+        length = UNDEFINED if undefined else len(element.value)
         group, low = number >> 16, number & 0xFFFF
         if implicit:
             parts.append(head.pack(group, low, length))

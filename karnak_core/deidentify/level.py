@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Protocol, Self
 
 from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
@@ -15,11 +15,29 @@ from karnak_core.deidentify.changes import Place
 from karnak_core.deidentify.encode import Encoder
 from karnak_core.deidentify.items import encoded_items
 from karnak_core.deidentify.undecoded import Element
-from karnak_core.deidentify.visit import texts_of
+from karnak_core.deidentify.visit import has_text, texts_of
 
 SPECIFIC_CHARACTER_SET = 0x00080005
 
 Elements = dict[BaseTag, Element]
+
+
+class Where(Protocol):
+    """Where an element is, as far as actions need to know."""
+
+    @property
+    def encoder(self) -> Encoder:
+        """Makes elements for the same level."""
+        ...
+
+    @property
+    def path(self) -> tuple[int, ...]:
+        """Tags of the sequences around it, from the root."""
+        ...
+
+    def texts(self, tag: int, vr: str, /) -> tuple[str, ...]:
+        """Return the values of an element of the level as text."""
+        ...
 
 
 @dataclass(kw_only=True, slots=True)
@@ -43,7 +61,10 @@ class Level:
 
     def item(self, dataset: Dataset, tag: int, index: int) -> Self:
         """Return the level of an item of one of this level's sequences."""
-        path, place = (*self.path, tag), (*self.place, (tag, index))
+        return self.nested(dataset, (*self.path, tag), (*self.place, (tag, index)))
+
+    def nested(self, dataset: Dataset, path: tuple[int, ...], place: Place = ()) -> Self:
+        """Return the level of an item somewhere below this one."""
         if SPECIFIC_CHARACTER_SET in dataset:
             return self._of(dataset, texts_of(dataset, SPECIFIC_CHARACTER_SET), path, place)
         if dataset.original_encoding == self.dataset.original_encoding:
@@ -58,6 +79,16 @@ class Level:
         # a data set made by code has no encoding yet: it is encoded when it is written, from whatever this is
         encoder = Encoder(bool(implicit), little is not False, character_set)
         return cls(dataset=dataset, encoder=encoder, character_set=character_set, path=path, place=place)
+
+    def texts(self, tag: int, vr: str) -> tuple[str, ...]:
+        """Return the values of an element as text; none for an empty one, a sequence, or a VR that has no text.
+
+        Raises
+        ------
+        DeidentificationError
+            They cannot be decoded.
+        """
+        return texts_of(self.dataset, tag) if has_text(vr) else ()
 
     def sequence(self, tag: int, items: Iterable[tuple[Level, Elements]], *, undefined: bool = False) -> Element:
         """Return a sequence of this level with new items, encoded if all that is in them is encoded alike.

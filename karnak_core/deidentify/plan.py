@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import IntEnum
+from functools import partial
+from typing import NamedTuple
 
 from pydicom.dataset import Dataset
 
-from karnak_core.deidentify.actions import Choice, Decision
+from karnak_core.deidentify.actions import Choice, Decision, OnlyIdentity, OnlyInstanceUids
 from karnak_core.deidentify.entry import Rule
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.visit import Visit
-from karnak_core.expressions import Add, Condition, ExpressionError
+from karnak_core.expressions import Add, Condition, ExcludeInstance, ExpressionError, Keep, Remove
 
 #: tags remembered; there are five thousand in the standard, but anybody can send others
 _MOST_TAGS = 20_000
@@ -50,6 +53,39 @@ Questions = Sequence[tuple[int, bool, Choice]]
 NOTHING: Fixed = (-1, None)
 
 
+class Kind(IntEnum):
+    """What becomes of the elements of one tag."""
+
+    STAYS = 1
+    GOES = 2
+    CHANGES = 3
+    #: the tag alone does not tell
+    UNKNOWN = 4
+
+
+STAYS, GOES, CHANGES, UNKNOWN = Kind
+
+
+class Verdict(NamedTuple):
+    """What is decided for the elements of one tag, by what the profile and the sequence around them say."""
+
+    kind: Kind
+    #: index of the profile element that decided; -1: none did
+    decider: int
+    action: Decision | None
+
+
+#: what is known about tags, to look into first, and what finds out more
+Verdicts = tuple[dict[int, Verdict], Callable[[int], Verdict]]
+
+#: first half of the group numbers of overlays
+OVERLAYS = 0x60
+#: Specific Character Set and PatientName: what is decided by more than a tag
+_TO_LOOK_AT = frozenset({0x00080005, 0x00100010})
+#: what counts in sequences, other than texts, which may be a patient's and are not remembered
+_INHERITED = (Keep, OnlyIdentity, OnlyInstanceUids)
+
+
 class Plan:
     """The decisions of a profile's elements; any number of threads may ask."""
 
@@ -58,7 +94,45 @@ class Plan:
         #: private creators that an element names: what it decides for them stands
         self.named = frozenset(tag for step in steps for tag in step.rule.named)
         # What is remembered follows from the profile alone: threads that find the same at once do no harm.
+        self._verdicts: dict[tuple[int, Decision | None], Verdicts] = {}
         self._known: list[dict[int, tuple[Fixed, Questions]]] = [{} for _ in range(len(self.steps) + 1)]
+
+    def verdicts(self, decider: int, inherited: Decision | None) -> Verdicts:
+        """Return what becomes of tags by themselves.
+
+        Parameters
+        ----------
+        decider
+            Index of the element that decided the sequence around them, as in `look_up`.
+        inherited
+            What counts in that sequence for tags that nobody decides.
+        """
+        found = self._verdicts.get((decider, inherited))
+        if found is None:
+            known: dict[int, Verdict] = {}
+            found = known, partial(self._verdict, known, decider, inherited)
+            if inherited is None or isinstance(inherited, _INHERITED):
+                self._verdicts[decider, inherited] = found
+        return found
+
+    def _verdict(self, known: dict[int, Verdict], decider: int, inherited: Decision | None, tag: int) -> Verdict:
+        (index, action), questions = self._known[decider].get(tag) or self.look_up(tag, decider)
+        if action is None:
+            index, action = decider, inherited
+        if tag & 0xFFFF == 0 or tag < 0x00030000:
+            kind = GOES  # group lengths, and groups that a data set does not have (PS3.5 section 7.1)
+        elif questions or tag in _TO_LOOK_AT or tag >> 24 == OVERLAYS or isinstance(action, ExcludeInstance):
+            kind = UNKNOWN
+        elif isinstance(action, Remove):
+            kind = GOES
+        elif tag >> 16 & 1:
+            kind = UNKNOWN  # its creator stays, too
+        else:
+            kind = STAYS if action is None or isinstance(action, Keep) else CHANGES
+        found = Verdict(kind, index, action)
+        if len(known) < _MOST_TAGS:
+            known[tag] = found
+        return found
 
     def known(self, decider: int) -> dict[int, tuple[Fixed, Questions]]:
         """Return what is remembered for a decider, to look into before `look_up`."""

@@ -23,10 +23,10 @@ from karnak_core.deidentify.patient import Identity, attributes, checked_pseudon
 from karnak_core.deidentify.plan import Plan, Step
 from karnak_core.deidentify.reading import Source, read_source
 from karnak_core.deidentify.rules import BUILT_IN
-from karnak_core.deidentify.undecoded import UNREADABLE
 from karnak_core.deidentify.visit import Fetch, Received, texts_of
 from karnak_core.deidentify.walk import ExcludedBy, Walk
 from karnak_core.expressions import Keep
+from karnak_core.expressions.values import UNREADABLE
 
 _BASIC = """\
 name: Dicom Basic Profile

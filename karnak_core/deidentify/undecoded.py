@@ -2,35 +2,17 @@
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Sequence
-from functools import lru_cache
 
-from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.errors import BytesLengthException
 
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
 from karnak_core.deidentify.items import ItemReader, MalformedItems
-from karnak_core.deidentify.visit import texts_of
+from karnak_core.expressions.values import usual_vr
 
 Element = DataElement | RawDataElement
 
-#: What pydicom raises on bytes that are not what they should be.
-UNREADABLE = (
-    ArithmeticError,
-    AttributeError,
-    BytesLengthException,
-    EOFError,
-    LookupError,
-    NotImplementedError,
-    OSError,
-    RecursionError,
-    TypeError,
-    ValueError,
-    struct.error,
-)
 _ITEM = b"\xfe\xff\x00\xe0"
 
 
@@ -39,32 +21,11 @@ def vr_of(level: Dataset, element: Element) -> str:
     vr = element.VR
     if vr is not None and vr != "UN":
         return str(vr)
-    known = _known_vr(level, int(element.tag))
+    known = usual_vr(level, int(element.tag))
     if known == "UN" and isinstance(element, RawDataElement) and (element.value or b"").startswith(_ITEM):
         # perhaps a sequence that is newer than the dictionary, or passed through something that did not know it
         return "SQ" if _read_items(level, element) is not None else known
     return known
-
-
-def _known_vr(level: Dataset, tag: int) -> str:
-    if not tag >> 16 & 1:
-        return public_vr(tag)
-    if tag & 0xFFFF < 0x100:
-        return "LO" if tag & 0xFFFF >= 0x10 else "UN"
-    creator = texts_of(level, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
-    try:
-        return private_dictionary_VR(tag, creator[0]) if creator else "UN"
-    except KeyError:
-        return "UN"
-
-
-@lru_cache(maxsize=8192)
-def public_vr(tag: int) -> str:
-    """Return the VR of the data dictionary (PS3.6); UN for tags that are not in it."""
-    try:
-        return dictionary_VR(tag)
-    except KeyError:
-        return "UN"
 
 
 def items_of(level: Dataset, element: Element) -> Sequence[Dataset]:

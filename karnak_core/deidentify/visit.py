@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from pydicom.dataset import Dataset
 
@@ -45,6 +46,11 @@ class Received:
     sop_class_uid: str
     fetch: Fetch | None = None
 
+    @cached_property
+    def fraction(self) -> float:
+        """The number from 0 up to 1 that stands for the patient: where in a range its dates are shifted to."""
+        return self.hasher.fraction(self.patient_id)
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Visit:
@@ -66,16 +72,17 @@ class Visit:
         DeidentificationError
             They cannot be decoded.
         """
-        return texts_of(self.level, self.tag) if self.vr in _WITH_TEXT else ()
-
-    def has_text(self) -> bool:
-        """Tell whether its VR has values that can be read as text."""
-        return self.vr in _WITH_TEXT
+        return texts_of(self.level, self.tag) if has_text(self.vr) else ()
 
     def string_value(self) -> str | None:
         """Return its first value as text, None when there is none."""
         texts = self.texts()
         return texts[0] or None if texts else None
+
+
+def has_text(vr: str) -> bool:
+    """Tell whether a VR has values that can be read as text."""
+    return vr in _WITH_TEXT
 
 
 def texts_of(level: Dataset, tag: int) -> tuple[str, ...]:

@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
 from pydicom.dataelem import DataElement, RawDataElement
+from pydicom.dataset import Dataset
+from pydicom.tag import BaseTag
+from pydicom.valuerep import VR
 
 from karnak_core.deidentify.actions import ByType, Decision, Dummy, OnlyIdentity, OnlyInstanceUids, by_type
 from karnak_core.deidentify.adding import additions, restore_creators
@@ -11,15 +17,19 @@ from karnak_core.deidentify.dummies import code_elements, has_codes
 from karnak_core.deidentify.entry import AddPrivate
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.leaf import carry_out, is_empty
-from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET, Elements, Level
-from karnak_core.deidentify.plan import NOTHING, Plan, Questions, Step, ask
+from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET, Elements, Level, Where
+from karnak_core.deidentify.plan import GOES, NOTHING, OVERLAYS, STAYS, UNKNOWN, Plan, Questions, Step, ask
+from karnak_core.deidentify.scan import Scan, Unscannable
 from karnak_core.deidentify.tables import attribute_type
 from karnak_core.deidentify.undecoded import Element, items_of, vr_of
 from karnak_core.deidentify.visit import Received, Visit
 from karnak_core.expressions import Add, ExcludeInstance, ExpressionError, Keep, Remove, Replace, ReplaceNull, Uid
 
-_DEEPEST = 64
 _PATIENT_NAME = 0x00100010
+#: (60xx,3000), for all xx: an overlay without its data is none
+_OVERLAY_DATA = 0x60003000
+#: VRs of elements that are what they say they are, and no sequences
+_LEAVES = frozenset(vr.value for vr in VR) - {"SQ", "UN"}
 
 
 class ExcludedBy(Exception):
@@ -60,30 +70,22 @@ class Walk:
             if step.rule.add is not None and self.holds(step.index):
                 for add in step.rule.add(self._received):
                     self._add(self.root, add, step.index)
-        elements = self._walked(self.root, -1, None)
+        elements = self.walked(self.root, -1, None)
         return dict(self.root.dataset.items()) if elements is None else elements
 
     def holds(self, index: int) -> bool:
         """Tell whether the condition of a profile element is true for the instance as it was received."""
         known = self._holds.get(index)
-        if known is not None:
-            return known
-        step = self._plan.steps[index]
-        try:
-            known = step.condition is None or step.condition.holds(self._received.dataset)
-        except ExpressionError as error:
-            problem = f"profile element {step.name!r}: {error}"
-        else:
-            self._holds[index] = known
-            return known
-        raise DeidentificationError(problem)
+        if known is None:
+            known = self._holds[index] = self._plan.steps[index].holds(self._received.dataset)
+        return known
 
     def _add(self, level: Level, add: Add | AddPrivate, index: int) -> None:
         for element in additions(level, add):
             level.added[element.tag] = element
             self._note(level, element, None, element, index)
 
-    def _walked(self, level: Level, decider: int, inherited: Decision | None) -> Elements | None:
+    def walked(self, level: Level, decider: int, inherited: Decision | None) -> Elements | None:
         """Return the new elements of a level; None where nothing changes.
 
         Parameters
@@ -93,22 +95,32 @@ class Walk:
         inherited
             What it decided: it counts for elements that nobody up to it decides.
         """
-        plan, known, dataset = self._plan, self._plan.known(decider), level.dataset
+        plan, dataset = self._plan, level.dataset
+        known, find_out = plan.verdicts(decider, inherited)
         out: Elements = {}
-        changed = False
+        changed = private = False
+        #: overlays that lose their data, and which profile element says so; what nobody decides in any overlay
+        overlays: dict[int, int] = {}
+        undecided: list[BaseTag] = []
         for tag, element in list(dataset.items()):
             number = int(tag)
-            fixed, questions = known.get(number) or plan.look_up(number, decider)
-            index, action = self._asked(questions, level, element, number) if questions else fixed
-            if action is None:
-                index, action = decider, inherited
-            if isinstance(action, Keep):
-                self.kept.add(number)
-            if number == _PATIENT_NAME and not level.path:
-                self.name_decision = index, action
-            new = self._decided(level, element, number, index, action)
+            kind, index, action = known.get(number) or find_out(number)
+            if kind is STAYS:
+                if action is not None:
+                    self.kept.add(number)
+                if element.VR in _LEAVES and element.value is not None:
+                    out[tag] = element
+                    continue
+            elif kind is UNKNOWN:
+                index, action = self._decision(level, element, number, decider, inherited)
+                private = private or number >> 16 & 1 == 1
+                if number >> 24 == OVERLAYS and action is None:
+                    undecided.append(tag)
+            new = None if kind is GOES else self._decided(level, element, number, index, action)
             if new is not None:
                 out[tag] = new
+            elif number & 0xFF00FFFF == _OVERLAY_DATA:
+                overlays[number >> 16] = index
             if new is not element:
                 changed = True
                 walked = new is not None and new.VR == "SQ" and not is_empty(new)
@@ -116,9 +128,28 @@ class Walk:
                     self._note(level, element, element, new, index)
         if not changed and not level.added:
             return None
+        for tag in undecided:
+            index = overlays.get(int(tag) >> 16, -1)
+            if index >= 0:
+                self._note(level, out[tag], out.pop(tag), None, index)
         out.update(level.added)
-        restore_creators(level, out, plan.named)
+        if private or level.added:
+            restore_creators(level, out, plan.named)
         return out
+
+    def _decision(
+        self, level: Level, element: Element, tag: int, decider: int, inherited: Decision | None
+    ) -> tuple[int, Decision | None]:
+        """Return what is decided for one element, and by which one of the profile."""
+        fixed, questions = self._plan.known(decider).get(tag) or self._plan.look_up(tag, decider)
+        index, action = self._asked(questions, level, element, tag) if questions else fixed
+        if action is None:
+            index, action = decider, inherited
+        if isinstance(action, Keep):
+            self.kept.add(tag)
+        if tag == _PATIENT_NAME and not level.path:
+            self.name_decision = index, action
+        return index, action
 
     def _asked(self, questions: Questions, level: Level, element: Element, tag: int) -> tuple[int, Decision | None]:
         visit = Visit(
@@ -148,41 +179,62 @@ class Walk:
             return self._sequence(level, element, tag, index, action)
         if action is None or isinstance(action, Keep):
             return element
-        return carry_out(action, self._received, level, element, vr)
+        return self.carried_out(action, level, element, vr)
 
     def _sequence(
         self, level: Level, element: Element, tag: int, decider: int, action: Decision | None
     ) -> Element | None:
         if is_empty(element):
             return element
-        if isinstance(action, ByType):
-            kind = attribute_type(self._received.sop_class_uid, (*level.path, tag))
-            action = by_type(action.symbol, kind, is_sequence=True)
+        path = (*level.path, tag)
+        action = self.sequence_action(action, path, lambda: items_of(level.dataset, element))
         if isinstance(action, Remove):
             return None
-        if isinstance(action, ReplaceNull) or action == Replace(None):
+        if isinstance(action, ReplaceNull):
             return level.encoder.empty(tag, "SQ")
-        items = items_of(level.dataset, element)
         if isinstance(action, Dummy):
-            if has_codes(items):
-                coded = {one.tag: one for one in code_elements(level.encoder)}
-                new = level.sequence(tag, [(level, coded)])
-                self._note(level, element, element, new, decider)
-                return new
-            action = OnlyIdentity()
-        elif isinstance(action, Uid):
-            action = OnlyInstanceUids()
+            coded = {one.tag: one for one in code_elements(level.encoder)}
+            new = level.sequence(tag, [(level, coded)])
+            self._note(level, element, element, new, decider)
+            return new
+        undefined = element.is_undefined_length if isinstance(element, DataElement) else element.length == 0xFFFFFFFF
+        if self._changes is None and isinstance(element, RawDataElement) and element.VR != "UN":
+            implicit, little = element.is_implicit_VR, element.is_little_endian
+            if level.dataset.original_encoding == (implicit, little):
+                scan = Scan(self, self._plan, level, element.value or b"", implicit=implicit, little=little)
+                with suppress(Unscannable):
+                    value = scan.new_value(path, decider, action)
+                    if value is None:
+                        return element
+                    raw = level.encoder.raw(tag, "SQ", value)
+                    return raw._replace(length=0xFFFFFFFF) if undefined else raw
+        items = items_of(level.dataset, element)
         new_items: list[tuple[Level, Elements]] = []
         changed = False
         for number, item in enumerate(items):
             inner = level.item(item, tag, number)
-            elements = self._walked(inner, decider, action)
+            elements = self.walked(inner, decider, action)
             changed = changed or elements is not None
             new_items.append((inner, dict(item.items()) if elements is None else elements))
         if not changed:
             return element
-        undefined = element.is_undefined_length if isinstance(element, DataElement) else element.length == 0xFFFFFFFF
         return level.sequence(tag, new_items, undefined=undefined)
+
+    def sequence_action(
+        self, action: Decision | None, path: tuple[int, ...], items: Callable[[], Sequence[Dataset]]
+    ) -> Decision | None:
+        """Return what counts in the items of a sequence; for the whole of it, Remove, ReplaceNull or Dummy."""
+        if isinstance(action, ByType):
+            action = by_type(action.symbol, attribute_type(self._received.sop_class_uid, path), is_sequence=True)
+        if isinstance(action, Dummy):
+            return action if has_codes(items()) else OnlyIdentity()
+        if isinstance(action, Uid):
+            return OnlyInstanceUids()
+        return ReplaceNull() if action == Replace(None) else action
+
+    def carried_out(self, action: Decision, place: Where, element: Element, vr: str) -> Element | None:
+        """Return an element that is no sequence after an action."""
+        return carry_out(action, self._received, place, element, vr)
 
     def _note(self, level: Level, element: Element, before: Element | None, after: Element | None, index: int) -> None:
         if self._changes is None:

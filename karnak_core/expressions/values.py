@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import struct
 from collections.abc import Iterable, Iterator, Sequence
+from functools import lru_cache
 from typing import Any
 
 from pydicom.charset import STAND_ALONE_ENCODINGS, convert_encodings, decode_bytes, python_encoding
@@ -12,7 +13,7 @@ from pydicom.datadict import dictionary_VR, private_dictionary_VR
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.errors import BytesLengthException
-from pydicom.tag import BaseTag, Tag
+from pydicom.tag import Tag
 from pydicom.valuerep import TEXT_VR_DELIMS
 
 from karnak_core.expressions.spots import ExpressionError, RuleError
@@ -28,7 +29,7 @@ _ASCII = frozenset({"AE", "AS", "CS", "DA", "DS", "DT", "IS", "TM", "UI", "UR"})
 _NUMBERS = frozenset({"AT", "FD", "FL", "SL", "SS", "SV", "UL", "US", "UV", "US or SS"})
 
 #: What pydicom raises on bytes that are not what they should be.
-_UNREADABLE = (
+UNREADABLE = (
     ArithmeticError,
     AttributeError,
     BytesLengthException,
@@ -70,7 +71,7 @@ def text_values(dataset: Dataset, tag: int) -> tuple[str, ...]:
         texts = tuple(_texts(dataset, element, vr))
     except UnreadableError as error:
         problem = str(error)
-    except _UNREADABLE:
+    except UNREADABLE:
         pass  # the message may quote the value
     else:
         if not any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
@@ -133,7 +134,7 @@ def is_present_anywhere(dataset: Dataset, tag: int) -> bool:
 def _items(level: Dataset, key: int) -> list[Dataset]:
     try:
         return list(level[key].value or ())
-    except _UNREADABLE:
+    except UNREADABLE:
         pass
     raise UnreadableError(f"{_name(key, 'SQ')}: its items cannot be decoded")
 
@@ -144,23 +145,34 @@ def _element(dataset: Dataset, tag: int) -> tuple[RawDataElement | DataElement |
         return None, ""
     try:
         element = dataset.get_item(tag)
-    except _UNREADABLE:
+    except UNREADABLE:
         element = None
     if element is None:
         raise UnreadableError(f"{_name(tag, '')}: it cannot be read")
     if isinstance(element, RawDataElement) and element.VR in (None, "UN"):
-        return element, _usual_vr(dataset, element.tag)
+        return element, usual_vr(dataset, int(element.tag))
     return element, str(element.VR)
 
 
-def _usual_vr(dataset: Dataset, tag: BaseTag) -> str:
-    """Return the VR of the dictionaries, for elements that come without one; "UN" if they do not know it."""
+def usual_vr(dataset: Dataset, tag: int) -> str:
+    """Return the VR of the dictionaries, for elements of a level that come without one; "UN" if they do not know it."""
+    if not tag >> 16 & 1:
+        return public_vr(tag)
+    if tag & 0xFFFF < 0x100:
+        return "LO" if tag & 0xFFFF >= 0x10 else "UN"  # private creators (DICOM PS3.5 section 7.8.1)
     try:
-        if not tag.is_private:
-            return dictionary_VR(tag)
-        creator = text_values(dataset, (tag.group << 16) | (tag.element >> 8))
+        creator = text_values(dataset, tag & 0xFFFF0000 | (tag & 0xFFFF) >> 8)
         return private_dictionary_VR(tag, creator[0]) if creator else "UN"
     except (KeyError, UnreadableError):
+        return "UN"
+
+
+@lru_cache(maxsize=8192)
+def public_vr(tag: int) -> str:
+    """Return the VR of the data dictionary (DICOM PS3.6); "UN" for tags that are not in it."""
+    try:
+        return dictionary_VR(tag)
+    except KeyError:
         return "UN"
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import pydicom
 import pytest
 from pydicom.dataelem import RawDataElement
-from pydicom.dataset import Dataset
+from pydicom.dataset import Dataset, FileDataset
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify import (
@@ -26,6 +26,7 @@ from karnak_core.deidentify import (
     Rule,
     Visit,
     basic_profile,
+    file_head,
     make_file_meta,
 )
 from karnak_core.errors import Permanent, Retryable
@@ -487,6 +488,10 @@ def test_file_meta_is_made_of_the_new_data_set(image: Dataset, project: Project,
     meta = make_file_meta(result.dataset, **given)
     assert meta.MediaStorageSOPInstanceUID == new_uid("1.2.3.1")
     assert "1.2.3.1\n" not in str(meta)
+    file = BytesIO()
+    pydicom.dcmwrite(file, FileDataset("", {}, file_meta=meta, preamble=bytes(128)), enforce_file_format=True)
+    assert file_head(result.dataset, **given) == file.getvalue()
     del result.dataset.SOPInstanceUID
-    with pytest.raises(DeidentificationError, match="no SOP Instance UID"):
-        make_file_meta(result.dataset, **given)
+    for make in (make_file_meta, file_head):
+        with pytest.raises(DeidentificationError, match="no SOP Instance UID"):
+            make(result.dataset, **given)

@@ -24,7 +24,7 @@ from pydicom.errors import InvalidDicomError
 
 from karnak_core.deidentify import DeidentificationError, Excluded, Profile, Project, Result, basic_profile
 from karnak_core.deidentify.tables import confidentiality_table
-from karnak_core.deidentify.undecoded import public_vr
+from karnak_core.expressions.values import public_vr
 
 AT = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 PROJECT = Project(name="STUDY-A", secret=bytes.fromhex("0123456789abcdef0123456789abcdef"))

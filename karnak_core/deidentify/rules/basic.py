@@ -7,6 +7,29 @@ from karnak_core.deidentify.entry import Entry, Method, ProfileElement, Rule
 from karnak_core.deidentify.tables import confidentiality_table
 from karnak_core.expressions import Keep, Remove, ReplaceNull, Uid
 
+#: UIDs that table E.1-1 does not name. What they point at gets another UID under the profile, so they have to follow;
+#: the others name patients' assertions and procedures, or who keeps the instance.
+_OTHER_UIDS = frozenset(
+    {
+        0x00081167,  # Multi-frame Source SOP Instance UID
+        0x00083012,  # Radiopharmaceutical Administration Event UID
+        0x0018991E,  # Target Frame of Reference UID
+        0x00200242,  # SOP Instance UID of Concatenation Source
+        0x00209312,  # Volume Frame of Reference UID
+        0x00209313,  # Table Frame of Reference UID
+        0x0040A021,  # Findings Group UID (Trial)
+        0x0040A022,  # Referenced Findings Group UID (Trial)
+        0x0040E011,  # Retrieve Location UID
+        0x0040E030,  # Repository Unique ID
+        0x0040E031,  # Home Community ID
+        0x00440102,  # Assertion UID
+        0x00440108,  # Referenced Assertion UID
+        0x00687004,  # Model Group UID
+        0x0070031B,  # Referenced Fiducial UID
+        0x00701209,  # Volumetric Presentation Input Set UID
+        0x300A0675,  # Equipment Frame of Reference UID
+    }
+)
 _SIMPLE: dict[str, Decision] = {"X": Remove(), "Z": ReplaceNull(), "D": Dummy(), "U": Uid(), "K": Keep()}
 
 
@@ -23,6 +46,8 @@ def basic_action(tag: int) -> Decision | None:
     for value, mask, code in table.masks:
         if tag & mask == value:
             return _action(code)
+    if tag in _OTHER_UIDS:
+        return Uid()
     # "(gggg,eeee) where gggg is odd": creators, their elements, and private sequences as a whole
     return Remove() if tag >> 16 & 1 else None
 

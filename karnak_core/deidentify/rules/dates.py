@@ -8,6 +8,7 @@ from functools import partial
 from karnak_core.deidentify.actions import ByType, Choice, Decision
 from karnak_core.deidentify.dates import InvalidDate, coarsen_da, coarsen_dt, shift_as, shift_da, shift_dt, shift_tm
 from karnak_core.deidentify.entry import Entry, Method, ProfileElement, Rule
+from karnak_core.deidentify.hashing import scaled
 from karnak_core.deidentify.tags import TagPattern, TagSet
 from karnak_core.deidentify.visit import Received, Visit, texts_of
 from karnak_core.expressions import Replace
@@ -34,8 +35,7 @@ def shift(vr: str, text: str, days: int, seconds: int) -> str:
 
 def range_amount(received: Received, days: tuple[int, int], seconds: tuple[int, int]) -> tuple[int, int]:
     """Return the patient's own days and seconds from two ranges; both follow from the same hash."""
-    hasher, patient_id = received.hasher, received.patient_id
-    return hasher.scaled(patient_id, *days), hasher.scaled(patient_id, *seconds)
+    return scaled(received.fraction, *days), scaled(received.fraction, *seconds)
 
 
 def _read(entry: Entry) -> Rule:
