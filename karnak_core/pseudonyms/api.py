@@ -71,6 +71,7 @@ class ApiSource(BaseModel):
     @classmethod
     def _is_an_address(cls, text: str) -> str:
         url = text.strip()
+        _parsed(url)
         fixed = _PLACEHOLDER.sub("", url)
         if not fixed.isprintable() or " " in fixed or "\\" in fixed:
             raise ValueError("has blanks, backslashes or control characters; write them as %20 and the like")
@@ -85,7 +86,6 @@ class ApiSource(BaseModel):
             raise ValueError("does not begin with http:// or https:// and a host name, without {{…}} in it")
         if "#" in fixed:
             raise ValueError("has a fragment (#), which is not sent")
-        _parsed(url)
         return url
 
     @field_validator("response_path")
