@@ -192,7 +192,7 @@ def _read(
             elif vr != b"SQ":
                 position = stop
                 unknown = vr in (b"UN", UNKNOWN) and value[start : start + 4] in _ITEM_STARTS
-                if not (unknown and _read_unknown(elements, start, stop, (level, tag), depth + len(stack) + 2)):
+                if not (unknown and _read_unknown(elements, start, stop, (level, tag), depth + len(stack) + 1)):
                     add((tag, vr, start, stop, level))
                 continue
             stack.append((end, delimited, False, implicit, little, level, sequence, number))

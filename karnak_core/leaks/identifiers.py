@@ -142,6 +142,11 @@ def identifiers_of(datasets: tuple[Elements, ...], kept: frozenset[int]) -> Iden
     return wanted.without(let_out) if kept else wanted
 
 
+def is_name(tag: int) -> bool:
+    """Tell whether what was received in a tag is a part of a name."""
+    return tag in _NAMES
+
+
 def what_of(tag: int) -> str:
     """Return what an identifier is, by the tag it was received in."""
     try:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from karnak_core.leaks.binary import holds, uid_like
 from karnak_core.leaks.elements import Element, Elements
-from karnak_core.leaks.identifiers import Identifiers
+from karnak_core.leaks.identifiers import Identifiers, is_name
 from karnak_core.leaks.kinds import (
     BINARY_NUMBERS,
     DATES,
@@ -28,6 +28,10 @@ from karnak_core.leaks.texts import codecs_of, decode, fold, is_text, stands_in
 _LONG_NUMBER = 8
 #: the same value as received says nothing new there: codes and numbers
 _UNCHANGED = NUMBERS | BINARY_NUMBERS | {b"CS"}
+#: what a code is (PS3.3 section 8.8): value, scheme and its version, meaning, long value, URN value
+_CODED = frozenset((0x00080100, 0x00080102, 0x00080103, 0x00080104, 0x00080119, 0x00080120))
+#: an identifier, and the tag that it was received in
+_Hit = tuple[str | bytes, int]
 
 
 class Places:
@@ -42,16 +46,18 @@ class Places:
     def find(self) -> Iterator[tuple[str, int]]:
         """Yield path and, by the tag it was received in, identifier."""
         for element in self._elements.found:
-            tags = dict.fromkeys(self._tags(element))
-            if not tags:
+            hits = dict(self._hits(element))
+            if not hits:
                 continue
             tag, vr, start, stop, level = element
             path = self._elements.path(tag, level)
-            if vr in _UNCHANGED and self._received.by_path.get(path) == self._elements.value[start:stop]:
+            # one part of a name may be what a code means: "White matter", "Long axis"
+            may_stay = vr in _UNCHANGED or (tag in _CODED and [is_name(one) for one in hits.values()] == [True])
+            if may_stay and self._received.by_path.get(path) == self._elements.value[start:stop]:
                 continue
-            yield from ((path, found) for found in tags)
+            yield from ((path, found) for found in dict.fromkeys(hits.values()))
 
-    def _tags(self, element: Element) -> Iterator[int]:
+    def _hits(self, element: Element) -> Iterator[_Hit]:
         tag, vr, start, stop, level = element
         raw = self._elements.value[start:stop]
         character_set = self._elements.character_set(level)
@@ -65,7 +71,7 @@ class Places:
             for one in raw.split(b"\\"):
                 number = one.strip(b"\0 ").decode("ascii")
                 if number in self._identifiers.words and not self._is_pseudonym(number):
-                    yield self._identifiers.words[number]
+                    yield number, self._identifiers.words[number]
         elif vr in TIMES and not raw.translate(None, TIME_CHARACTERS):
             if vr in DATES:
                 yield from self._in_dates(raw)
@@ -79,27 +85,27 @@ class Places:
     def _is_pseudonym(self, text: str) -> bool:
         return bool(self._pseudonym) and text.strip("\0 ") == self._pseudonym
 
-    def _in_text(self, raw: bytes, vr: bytes, character_set: bytes, id_like: bool) -> Iterator[int]:
+    def _in_text(self, raw: bytes, vr: bytes, character_set: bytes, id_like: bool) -> Iterator[_Hit]:
         known = self._identifiers
         text = decode(raw, character_set)
         for one in (text,) if vr in SINGLE else text.split("\\"):
             if self._is_pseudonym(one):
                 continue
             folded = fold(one)
-            yield from (tag for word, tag in known.words.items() if stands_in(word, folded))
-            yield from (tag for form, tag in known.dates.items() if stands_in(form, folded))
+            yield from ((word, tag) for word, tag in known.words.items() if stands_in(word, folded))
+            yield from ((form, tag) for form, tag in known.dates.items() if stands_in(form, folded))
             if id_like:
-                yield from (tag for word, tag in known.short.items() if stands_in(word, folded))
+                yield from ((word, tag) for word, tag in known.short.items() if stands_in(word, folded))
             yield from self._uids((folded.encode("ascii", "replace"),))
 
-    def _in_bytes(self, raw: bytes, character_set: bytes) -> Iterator[int]:
+    def _in_bytes(self, raw: bytes, character_set: bytes) -> Iterator[_Hit]:
         known = self._identifiers
         codecs = (*known.codecs, *codecs_of(character_set))
-        yield from (tag for word, tag in known.words.items() if holds(word, raw, codecs))
-        yield from (tag for form, tag in known.dates.items() if holds(form, raw, codecs))
+        yield from ((word, tag) for word, tag in known.words.items() if holds(word, raw, codecs))
+        yield from ((form, tag) for form, tag in known.dates.items() if holds(form, raw, codecs))
         yield from self._uids((raw, *wide(raw)))
 
-    def _in_dates(self, raw: bytes) -> Iterator[int]:
+    def _in_dates(self, raw: bytes) -> Iterator[_Hit]:
         for one in raw.split(b"\\"):
             text = one.strip(b"\0 ").decode("ascii")
             if self._is_pseudonym(text):
@@ -107,9 +113,9 @@ class Places:
             for form, tag in self._identifiers.dates.items():
                 # a DT has the time behind the date, a range in a query the second date
                 if text.startswith(form) or text.endswith(f"-{form}"):
-                    yield tag
+                    yield form, tag
 
-    def _in_uids(self, raw: bytes) -> Iterator[int]:
+    def _in_uids(self, raw: bytes) -> Iterator[_Hit]:
         for one in raw.split(b"\\"):
             uid = one.strip(b"\0 ")
             if self._is_pseudonym(uid.decode("ascii")):
@@ -117,11 +123,10 @@ class Places:
             yield from self._uids((uid,))
             for part in uid.decode("ascii").split("."):
                 if len(part) >= _LONG_NUMBER:
-                    yield from (
-                        tags[part] for tags in (self._identifiers.words, self._identifiers.dates) if part in tags
-                    )
+                    known = (self._identifiers.words, self._identifiers.dates)
+                    yield from ((part, tags[part]) for tags in known if part in tags)
 
-    def _uids(self, values: tuple[bytes, ...]) -> Iterator[int]:
+    def _uids(self, values: tuple[bytes, ...]) -> Iterator[_Hit]:
         uids = self._identifiers.uids
         if uids:
-            yield from (uids[uid] for uid in sorted(uid_like(values)) if uid in uids)
+            yield from ((uid, uids[uid]) for uid in sorted(uid_like(values)) if uid in uids)
