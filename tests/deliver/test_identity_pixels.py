@@ -18,7 +18,7 @@ from karnak_core.rewrite import taken_apart
 from karnak_core.testing import make_file
 
 PROFILE = Profile.from_yaml(
-    "name: Test\n"
+    "name: Masks\n"
     "profileElements:\n"
     "  - {name: clean, codename: clean.pixel.data}\n"
     "  - {name: basic, codename: basic.dicom.profile}\n"
