@@ -25,7 +25,9 @@ if TYPE_CHECKING:
         Delivery,
         Destination,
         Exclusion,
+        FollowUp,
         Instance,
+        Notifier,
         Outcome,
         PseudonymSource,
         Refusal,
@@ -72,6 +74,32 @@ def karnak_register_pseudonym_sources() -> Sequence[Kind[Any, PseudonymSource]]:
     exception stops the start.
 
     :return: kinds whose ``open`` makes a :class:`karnak_core.model.PseudonymSource`
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def karnak_register_follow_ups() -> Sequence[Kind[Any, FollowUp]]:  # type: ignore[empty-body]
+    """Offer things to be done after instances were sent.
+
+    Called once when plugins are loaded. One is configured under ``follow_ups`` of a destination. An exception stops the
+    start.
+
+    :return: kinds whose ``open`` makes a :class:`karnak_core.model.FollowUp`
+
+    .. versionadded:: 0.1
+    """
+
+
+@hookspec
+def karnak_register_notifiers() -> Sequence[Kind[Any, Notifier]]:  # type: ignore[empty-body]
+    """Offer ways to tell people what became of a study.
+
+    Called once when plugins are loaded. One is configured under ``notifications`` of a destination. An exception stops
+    the start.
+
+    :return: kinds whose ``open`` makes a :class:`karnak_core.model.Notifier`
 
     .. versionadded:: 0.1
     """

@@ -16,6 +16,15 @@ P = TypeVar("P", covariant=True)
 
 
 @dataclass(frozen=True, kw_only=True)
+class Section:
+    """Keys that all parts of a kind share; they stand under ``plugins.<name>`` in the configuration."""
+
+    name: str
+    #: a frozen pydantic model with ``extra="forbid"``; every key with a default and a description
+    config: type[BaseModel]
+
+
+@dataclass(frozen=True, kw_only=True)
 class Kind(Generic[C, P]):
     """One type that a plugin offers, e.g. the destination type ``dicom``.
 
@@ -30,6 +39,8 @@ class Kind(Generic[C, P]):
     open: Callable[[C, OpenContext], P]
     #: one line for people, without full stop
     summary: str = ""
+    #: keys that all parts of this kind share; ``open`` finds them in ``context.section``
+    section: Section | None = None
 
 
 def by_name(kinds: Iterable[tuple[str, Kind[Any, P]]]) -> Mapping[str, Kind[Any, P]]:

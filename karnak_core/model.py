@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
     from karnak_core.errors import DeliveryError
+    from karnak_core.summary import StudySummary
 
 
 def now_ms() -> int:
@@ -136,6 +137,18 @@ class Sent:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Due:
+    """Something to be done after an instance was sent; stored with the outcome, done once for each subject."""
+
+    #: the destination's follow-up, see ``config.afterwards.FollowUp.key``
+    part: str
+    #: what it is done for: a series, say; at most 255 characters
+    subject: str
+    #: why it cannot be done; empty: it can
+    problem: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """How one attempt of a delivery ended; stored in one place, the ledger."""
 
@@ -147,6 +160,8 @@ class Outcome:
     counts: bool = True
     #: what went out, for SENT and DUPLICATE
     outgoing: Outgoing | None = None
+    #: for SENT and DUPLICATE: what follows
+    due: tuple[Due, ...] = ()
     #: for FAILED: what has to be stored for it to be tried again by itself; empty: a person decides
     waits_for: str = ""
 
@@ -275,6 +290,8 @@ class OpenContext:
     reveal: Callable[[Any], str] = field(default=_without_key, compare=False, repr=False)
     #: those of the configuration, by name; opened at the first use, shared by the whole process
     authenticators: Mapping[str, Authenticator] = field(default_factory=dict, compare=False, repr=False)
+    #: what the configuration says under ``plugins`` in the kind's own section, see :class:`karnak_core.kinds.Section`
+    section: Any = field(default=None, compare=False, repr=False)
     #: of the destination's de-identification: the issuer of a Patient ID that comes without one; empty: none
     default_issuer_of_patient_id: str = ""
     #: (project, Patient ID) -> the pseudonyms that are stored for it, expired ones left out
@@ -324,6 +341,68 @@ class BatchDestination(Protocol):
 
         What is not yielded was not tried: it waits for another attempt and none is counted.
         """
+        ...
+
+
+class FollowUp(Protocol):
+    """Does something after instances were sent. Opened once in a process, used by several threads."""
+
+    def subject(self, outgoing: Outgoing, original: Callable[[], Dataset]) -> str | None:
+        """Return what is to be done for, at most 255 characters; None: nothing, for this instance.
+
+        Called in a delivery worker for every instance that was sent or found to be there. For each subject
+        ``after_send`` is called until it succeeds once, however many instances have it.
+
+        Parameters
+        ----------
+        outgoing
+            What was sent. Its file is there no more later on.
+        original
+            Reads the data set as received, without pixel data; do not change it. Costs time: call it when needed.
+
+        Raises
+        ------
+        DeliveryError
+            It cannot be decided; it is stored as failed, with the reason.
+        """
+        ...
+
+    def after_send(self, outgoing: Outgoing, original: Dataset) -> str:
+        """Do it, for the first instance of a subject; return what was done, in words.
+
+        Called later, in another process, and again after an error.
+
+        Raises
+        ------
+        DeliveryError
+            Retryable or Misconfigured: it is tried again; Permanent: it has failed, for a person to decide.
+        """
+        ...
+
+    def probe(self) -> str:
+        """Find out whether it would work; return what was seen, in words; raises DeliveryError if not."""
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
+        ...
+
+
+class Notifier(Protocol):
+    """Tells people what became of a study. Opened when needed, used by one thread at a time."""
+
+    def notify(self, summary: StudySummary) -> str:
+        """Tell them; return to whom, in words.
+
+        Raises
+        ------
+        DeliveryError
+            Retryable or Misconfigured: it is tried again; Permanent: it has failed, for a person to decide.
+        """
+        ...
+
+    def close(self) -> None:
+        """Give back connections."""
         ...
 
 

@@ -16,8 +16,10 @@ from karnak_core.errors import PluginError
 from karnak_core.kinds import Kind, by_name
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
     from karnak_core.deidentify import ProfileElement
-    from karnak_core.model import Authenticator, Destination, PseudonymSource, Service
+    from karnak_core.model import Authenticator, Destination, FollowUp, Notifier, PseudonymSource, Service
 
 GROUP = "karnak.plugins"
 
@@ -47,7 +49,16 @@ class Plugins:
     authenticators: Mapping[str, Kind[Any, Authenticator]] = field(default_factory=dict)
     pseudonym_sources: Mapping[str, Kind[Any, PseudonymSource]] = field(default_factory=dict)
     profile_elements: tuple[ProfileElement, ...] = ()
+    follow_ups: Mapping[str, Kind[Any, FollowUp]] = field(default_factory=dict)
+    notifiers: Mapping[str, Kind[Any, Notifier]] = field(default_factory=dict)
     services: Mapping[str, Kind[Any, Service]] = field(default_factory=dict)
+
+    @property
+    def sections(self) -> Mapping[str, type[BaseModel]]:
+        """The sections that the configuration can have under ``plugins``, by name."""
+        kinds = (self.destinations, self.authenticators, self.pseudonym_sources, self.follow_ups, self.notifiers)
+        shared = {kind.section.name: kind.section.config for one in kinds for kind in one.values() if kind.section}
+        return {**shared, **{name: kind.config for name, kind in self.services.items()}}
 
     @property
     def hook(self) -> Any:
@@ -91,6 +102,8 @@ class Plugins:
                     ("destination", "karnak_register_destinations", "name"),
                     ("authenticator", "karnak_register_authenticators", "name"),
                     ("pseudonym source", "karnak_register_pseudonym_sources", "name"),
+                    ("follow-up", "karnak_register_follow_ups", "name"),
+                    ("notifier", "karnak_register_notifiers", "name"),
                     ("profile element", "karnak_register_profile_elements", "codename"),
                     ("service", "karnak_register_services", "name"),
                 )
@@ -144,6 +157,8 @@ def load(disabled: Collection[str] = (), *, entries: Iterable[EntryPoint] | None
         authenticators=by_name(_offers(manager, found, "karnak_register_authenticators")),
         pseudonym_sources=by_name(_offers(manager, found, "karnak_register_pseudonym_sources")),
         profile_elements=_profile_elements(manager, found),
+        follow_ups=by_name(_offers(manager, found, "karnak_register_follow_ups")),
+        notifiers=by_name(_offers(manager, found, "karnak_register_notifiers")),
         services=by_name(_offers(manager, found, "karnak_register_services")),
     )
 

@@ -17,13 +17,13 @@ ROOT = Path(__file__).parents[1]
 #: From the bottom to the top. A line may import what stands on the lines above it; of its own line, only itself,
 #: unless BESIDE says more. A package that does not exist yet is simply not there.
 LAYERS: Sequence[Sequence[str]] = (
-    ("errors", "model", "expressions", "logs", "data", "elements"),
+    ("errors", "model", "expressions", "logs", "data", "elements", "summary"),
     ("hookspecs", "database", "dimse", "deidentify", "leaks", "outcomes", "part10", "pixels", "headers", "tls"),
     ("plugins", "kinds", "config", "http_headers", "lookups", "pseudonyms", "projects"),
     ("spool",),
     ("builtin", "rewrite"),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
-    ("child",),
+    ("child", "tryout"),
     ("gateway",),
     ("cli", "commands", "testing"),
 )  # fmt: skip

@@ -10,6 +10,7 @@ from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
 
+from karnak_core.config.afterwards import FollowUp, Notification
 from karnak_core.config.collect import unique_by
 from karnak_core.config.deidentification import DeIdentification, Project, TagMorphing
 from karnak_core.config.names import (
@@ -112,6 +113,12 @@ class Destination(Part):
     tag_morphing: TagMorphing | None = Field(
         default=None, description="change data elements of what is sent; never together with de_identification"
     )
+    follow_ups: Annotated[tuple[FollowUp, ...], unique_by("name")] = Field(
+        default=(), description="what is done after instances were sent"
+    )
+    notifications: Annotated[tuple[Notification, ...], unique_by("name")] = Field(
+        default=(), description="who is told what became of each study"
+    )
     retry_for: Duration = Field(
         default=7 * DAY, ge=0, le=365 * DAY, description="how long a delivery is tried again before it is failed"
     )
@@ -150,8 +157,6 @@ class ForwardNode(Model):
 class PluginSections(Sections):
     """Plugins that are not used, and one section for each service."""
 
-    KINDS: ClassVar[str] = "services"
-
     disabled: tuple[str, ...] = Field(default=(), description="names of installed plugins that are not loaded")
 
 
@@ -179,5 +184,5 @@ class Configuration(Model):
 
     @property
     def services(self) -> Mapping[str, BaseModel]:
-        """The services that are asked for: the name of the kind, and the keys of its section."""
+        """The sections of services and of other plugins that are written: the name, and the keys."""
         return self.plugins.services

@@ -71,6 +71,7 @@ def _condition(text: str) -> str:
 AETitle = Annotated[str, AfterValidator(_ae_title)]
 #: of a destination or an authenticator
 Name = Annotated[str, AfterValidator(_name)]
+NameOrBlank = Annotated[str, AfterValidator(lambda text: text and _name(text))]
 #: a DNS name or an IP address
 Host = Annotated[str, AfterValidator(_host)]
 HostOrBlank = Annotated[str, AfterValidator(_host_or_blank)]

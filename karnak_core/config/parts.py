@@ -109,25 +109,18 @@ class Part(Open):
 
 
 class Sections(Open):
-    """Sections named after kinds of which each is there at most once."""
+    """Sections of plugins, of which each is there at most once: of services, and of what parts of a kind share."""
 
     HIDDEN: ClassVar[str] = "services"
-    KINDS: ClassVar[str]
 
     services: Mapping[str, SerializeAsAny[BaseModel]] = Field(
         default_factory=dict, description="the section of each service, by the name of its kind"
     )
 
     @classmethod
-    def kinds(cls, context: Reading) -> Mapping[str, Kind[Any, Any]]:
-        """Return the kinds that sections can be named after."""
-        found: Mapping[str, Kind[Any, Any]] = getattr(context.plugins, cls.KINDS)
-        return found
-
-    @classmethod
     def further(cls, written: Mapping[str, Any], context: Reading) -> Mapping[str, Any]:
         """Return the sections."""
-        return {name: kind.config for name, kind in cls.kinds(context).items()}
+        return context.plugins.sections
 
     @field_validator("services", mode="plain")
     @classmethod
@@ -138,14 +131,14 @@ class Sections(Open):
         sections: dict[str, BaseModel] = {}
         problems: list[InitErrorDetails] = []
         for name, section in value.items():
-            kind = cls.kinds(context).get(name)
-            if kind is None:
+            model = context.plugins.sections.get(name)
+            if model is None:
                 problems.append(InitErrorDetails(type="extra_forbidden", loc=(name,), input=None))
                 continue
             try:
                 # a name without keys asks for the section with its defaults
                 written = {} if section is None else section
-                sections[name] = kind.config.model_validate(written, context=context)
+                sections[name] = model.model_validate(written, context=context)
             except ValidationError as error:
                 problems += again(error, name)
         raise_all(problems)

@@ -7,6 +7,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, SecretBytes, SecretStr
 
+from karnak_core.config.afterwards import FollowUp, Notification
 from karnak_core.config.deidentification import PseudonymSource
 from karnak_core.config.models import Authenticator, Destination
 from karnak_core.config.parts import Part
@@ -34,6 +35,14 @@ def check_kinds(plugins: Plugins) -> None:
     for source in plugins.pseudonym_sources.values():
         _check_common_keys("pseudonym source", source, PseudonymSource)
         _check_model(f"pseudonym source {source.name!r}", source.config)
+    for follow_up in plugins.follow_ups.values():
+        _check_common_keys("follow-up", follow_up, FollowUp)
+        _check_model(f"follow-up type {follow_up.name!r}", follow_up.config)
+    for notifier in plugins.notifiers.values():
+        _check_common_keys("notifier", notifier, Notification)
+        _check_model(f"notifier type {notifier.name!r}", notifier.config)
+    for name, model in plugins.sections.items():
+        _check_model(f"section plugins.{name}", model)
     for service in plugins.services.values():
         _check_model(f"service {service.name!r}", service.config)
 

@@ -195,6 +195,98 @@ pseudonym = sa.Table(
     ),
 )
 
+#: what is done after instances were sent, once for each subject; what is done is remembered
+follow_up = sa.Table(
+    "follow_up",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    # the first instance of the subject; kept while this is open
+    sa.Column("instance_id", Id, nullable=False),
+    sa.Column("delivery_id", Id, nullable=False),
+    sa.Column("forward_node", sa.String(16), nullable=False),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("part", sa.String(80), nullable=False),
+    sa.Column("subject", sa.String(255), nullable=False),
+    # pending, leased, done, failed, discarded
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    # earliest next attempt; null: final
+    sa.Column("not_before", sa.BigInteger, nullable=True),
+    sa.Column("lease_owner", sa.String(32), nullable=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger, nullable=True),
+    # the UIDs, SOP class and facts that went out
+    sa.Column("sent", sa.JSON, nullable=False),
+    sa.UniqueConstraint("forward_node", "destination", "part", "subject"),
+    sa.Index(
+        "ix_follow_up_open",
+        "not_before",
+        sqlite_where=sa.text("not_before IS NOT NULL"),
+        postgresql_where=sa.text("not_before IS NOT NULL"),
+    ),
+    sa.Index(
+        "ix_follow_up_instance",
+        "instance_id",
+        sqlite_where=sa.text("not_before IS NOT NULL"),
+        postgresql_where=sa.text("not_before IS NOT NULL"),
+    ),
+    sa.Index(None, "finished_at"),
+)
+
+#: studies that something became of, and what was last told about them
+study_watch = sa.Table(
+    "study_watch",
+    metadata,
+    sa.Column("forward_node", sa.String(16), primary_key=True),
+    sa.Column("destination", sa.String(64), primary_key=True),
+    # the destination's notification
+    sa.Column("part", sa.String(80), primary_key=True),
+    # as received
+    sa.Column("study_instance_uid", sa.String(64), primary_key=True),
+    # when it is to be looked at; null: nothing has changed since
+    sa.Column("due_at", sa.BigInteger, nullable=True),
+    sa.Column("changed_at", sa.BigInteger, nullable=False),
+    # what was told last, for comparison; null: nothing yet
+    sa.Column("told", sa.JSON(none_as_null=True), nullable=True),
+    sa.Column("told_at", sa.BigInteger, nullable=True),
+    sa.Column("number", sa.Integer, nullable=False, server_default="0"),
+    sa.Index(
+        "ix_study_watch_due",
+        "due_at",
+        sqlite_where=sa.text("due_at IS NOT NULL"),
+        postgresql_where=sa.text("due_at IS NOT NULL"),
+    ),
+)
+
+#: what people are to be told
+notification = sa.Table(
+    "notification",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("forward_node", sa.String(16), nullable=False),
+    sa.Column("destination", sa.String(64), nullable=False),
+    sa.Column("part", sa.String(80), nullable=False),
+    sa.Column("study_instance_uid", sa.String(64), nullable=False),
+    # pending, leased, sent, failed, discarded
+    sa.Column("state", sa.String(16), nullable=False),
+    sa.Column("reason", sa.Text, nullable=False, server_default=""),
+    sa.Column("attempts", sa.Integer, nullable=False, server_default="0"),
+    sa.Column("not_before", sa.BigInteger, nullable=True),
+    sa.Column("lease_owner", sa.String(32), nullable=True),
+    sa.Column("created_at", sa.BigInteger, nullable=False),
+    sa.Column("finished_at", sa.BigInteger, nullable=True),
+    # the summary, as it is told
+    sa.Column("summary", sa.JSON, nullable=False),
+    sa.Index(
+        "ix_notification_open",
+        "not_before",
+        sqlite_where=sa.text("not_before IS NOT NULL"),
+        postgresql_where=sa.text("not_before IS NOT NULL"),
+    ),
+    sa.Index(None, "finished_at"),
+)
+
 #: running totals, so that no count has to visit finished rows
 tally = sa.Table(
     "tally",

@@ -6,11 +6,15 @@ import logging
 import threading
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
 
 from karnak_core.config.models import Authenticator as Configured
 from karnak_core.config.models import Configuration
 from karnak_core.config.secret import Secret
 from karnak_core.database.secrets import Vault
+from karnak_core.kinds import Kind
 from karnak_core.model import Authenticator, OpenContext
 from karnak_core.plugins import Plugins
 
@@ -32,9 +36,12 @@ class Contexts:
         """Return the text of a secret; raises Misconfigured."""
         return secret.reveal(self._vault)
 
-    def of(self, configuration: Configuration, forward_node: str, destination: str) -> OpenContext:
-        """Return what a destination's part is told when it is opened."""
+    def of(
+        self, configuration: Configuration, forward_node: str, destination: str, kind: Kind[Any, Any] | None = None
+    ) -> OpenContext:
+        """Return what a destination's part, or one of another kind beside it, is told when it is opened."""
         return OpenContext(
+            section=section_of(configuration, kind),
             forward_node=forward_node,
             destination=destination,
             data_directory=self._data_directory,
@@ -68,6 +75,13 @@ class Contexts:
                 part.close()
             except Exception:
                 logger.exception("authenticator %s failed to close", name)
+
+
+def section_of(configuration: Configuration, kind: Kind[Any, Any] | None) -> BaseModel | None:
+    """Return the keys that all parts of a kind share; with their defaults where the configuration has none."""
+    if kind is None or kind.section is None:
+        return None
+    return configuration.services.get(kind.section.name) or kind.section.config()
 
 
 class _Authenticators(Mapping[str, Authenticator]):

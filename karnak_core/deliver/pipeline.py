@@ -7,14 +7,19 @@ not even opened here.
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from karnak_core.deliver.filters import Filters
+from karnak_core.deliver.filters import Filters, LazyHeader
 from karnak_core.deliver.identity import Identity
-from karnak_core.errors import Permanent
-from karnak_core.model import Instance, Outgoing
+from karnak_core.errors import DeliveryError, Permanent
+from karnak_core.model import Due, FollowUp, Instance, Outgoing
 from karnak_core.rewrite import MadeFile, taken_apart
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,12 +50,21 @@ class Pipeline:
         None: data sets go out as they were received.
     workspace
         A folder for files that are made on the way.
+    follow_ups
+        What is done after instances were sent, by its key.
     """
 
-    def __init__(self, filters: Filters, identity: Identity | None = None, workspace: Path = Path()) -> None:
+    def __init__(
+        self,
+        filters: Filters,
+        identity: Identity | None = None,
+        workspace: Path = Path(),
+        follow_ups: Mapping[str, FollowUp] = MappingProxyType({}),
+    ) -> None:
         self._filters = filters
         self._identity = identity
         self._workspace = workspace
+        self._follow_ups = follow_ups
 
     def prepare(self, instance: Instance) -> Prepared:
         """Return what is to be sent; to be closed after it was.
@@ -79,10 +93,31 @@ class Pipeline:
             )
         )
 
+    def due(self, instance: Instance, outgoing: Outgoing) -> tuple[Due, ...]:
+        """Return what is to be done after an instance was sent."""
+        if not self._follow_ups:
+            return ()
+        found = []
+        with LazyHeader(instance) as header:
+            for part, follow_up in self._follow_ups.items():
+                try:
+                    subject = follow_up.subject(outgoing, lambda: header.dataset)
+                    problem = ""
+                except DeliveryError as error:
+                    subject, problem = outgoing.sop_instance_uid, error.reason
+                except Exception as error:
+                    # it was sent: that it is so must not depend on what follows
+                    logger.exception("follow-up %s failed to say what it is for", part)
+                    subject, problem = outgoing.sop_instance_uid, f"unexpected {type(error).__name__}; see the log"
+                if subject is not None:
+                    found.append(Due(part=part, subject=subject[:255], problem=problem))
+        return tuple(found)
+
     def close(self) -> None:
         """Give back what the steps hold; after the last worker has ended."""
-        if self._identity is not None:
-            self._identity.close()
+        for part in (self._identity, *self._follow_ups.values()):
+            if part is not None:
+                part.close()
 
     def _changed(self, instance: Instance, identity: Identity) -> Prepared:
         with taken_apart(

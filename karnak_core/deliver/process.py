@@ -22,8 +22,10 @@ from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.worker import Doorbell, Route, Worker
 from karnak_core.expressions import Condition
+from karnak_core.model import FollowUp
 from karnak_core.plugins import Plugins
 from karnak_core.spool import health, leases, processes, retention, room, wakeups
+from karnak_core.spool.afterwards import Watcher
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.wakeups import Wakeups
 
@@ -214,21 +216,37 @@ class DeliveryProcess:
     def _route(self, configuration: Configuration, forward_node: str, destination: Destination) -> Route:
         condition = Condition.parse(destination.condition) if destination.condition else None
         filters = Filters(destination.name, frozenset(destination.authorized_sop_classes), condition, self._plugins)
-        context = self._contexts.of(configuration, forward_node, destination.name)
+        kind = self._plugins.destinations[destination.type]
+        context = self._contexts.of(configuration, forward_node, destination.name, kind)
         identity = self._identities.of(configuration, destination, context)
         return Route(
             forward_node=forward_node,
             destination=destination.name,
-            kind=self._plugins.destinations[destination.type],
+            kind=kind,
             options=destination.options,
             context=context,
-            pipeline=Pipeline(filters, identity, self._workspace),
+            pipeline=Pipeline(
+                filters, identity, self._workspace, self._follow_ups(configuration, forward_node, destination)
+            ),
+            watchers=tuple(
+                Watcher(part=one.key, interval=int(one.interval * 1000)) for one in destination.notifications
+            ),
             rule=RetryRule(
                 first=destination.retry_first,
                 longest=destination.retry_longest,
                 give_up_after=destination.retry_for,
             ),
         )
+
+    def _follow_ups(
+        self, configuration: Configuration, forward_node: str, destination: Destination
+    ) -> Mapping[str, FollowUp]:
+        opened: dict[str, FollowUp] = {}
+        for configured in destination.follow_ups:
+            kind = self._plugins.follow_ups[configured.type]
+            context = self._contexts.of(configuration, forward_node, destination.name, kind)
+            opened[configured.key] = kind.open(configured.options, context)
+        return opened
 
     def _forget_trouble(self, key: Key) -> None:
         with self._database.write() as connection:
@@ -259,7 +277,7 @@ def _used(configuration: Configuration, destination: Destination) -> Any:
     profiles = [named(configuration.profiles, project.profile) for project in projects]
     # the authenticators that a profile uses are not looked for: any change of them counts
     everyone = configuration.authenticators if profiles else {}
-    return configuration.application_entities, authenticators, projects, profiles, everyone
+    return configuration.application_entities, authenticators, projects, profiles, everyone, configuration.services
 
 
 def _destinations(configuration: Configuration) -> Mapping[Key, Destination]:

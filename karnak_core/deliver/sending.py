@@ -13,7 +13,7 @@ from pathlib import Path
 from karnak_core.deliver.pipeline import Pipeline, Prepared
 from karnak_core.deliver.retry import RetryRule, decide
 from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable
-from karnak_core.model import BatchDestination, Delivery, Destination, Outcome, Outgoing, Sent, State
+from karnak_core.model import BatchDestination, Delivery, Destination, Due, Outcome, Outgoing, Sent, State
 
 logger = logging.getLogger(__name__)
 
@@ -45,10 +45,10 @@ def deliver(
             ready.append((delivery, prepared))
             made += prepared.made_bytes
             if made >= MADE_BYTES:
-                yield from _sent_off(ready, destination, rule)
+                yield from _sent_off(ready, pipeline, destination, rule)
                 _close(ready)
                 made = 0
-        yield from _sent_off(ready, destination, rule)
+        yield from _sent_off(ready, pipeline, destination, rule)
     finally:
         _close(ready)
 
@@ -60,7 +60,7 @@ def _close(ready: list[tuple[Delivery, Prepared]]) -> None:
 
 
 def _sent_off(
-    ready: Sequence[tuple[Delivery, Prepared]], destination: Destination, rule: RetryRule
+    ready: Sequence[tuple[Delivery, Prepared]], pipeline: Pipeline, destination: Destination, rule: RetryRule
 ) -> Iterator[tuple[Delivery, Outcome, DeliveryError | None]]:
     waiting = {id(prepared.outgoing): delivery for delivery, prepared in ready}
     for outgoing, answer in _send([prepared.outgoing for _, prepared in ready], destination):
@@ -69,7 +69,7 @@ def _sent_off(
             continue
         delivery = waiting.pop(id(outgoing))
         if isinstance(answer, Sent):
-            yield delivery, _sent(answer, outgoing), None
+            yield delivery, _sent(answer, outgoing, pipeline.due(delivery.instance, outgoing)), None
             continue
         if not isinstance(answer, DeliveryError):
             answer = _bug(TypeError(f"{type(answer).__name__} is no answer"), "sending", outgoing.path)
@@ -111,8 +111,9 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
             yield outgoing, _bug(error, "sending", outgoing.path)
 
 
-def _sent(answer: Sent, outgoing: Outgoing) -> Outcome:
-    return Outcome(state=State.DUPLICATE if answer.duplicate else State.SENT, reason=answer.warning, outgoing=outgoing)
+def _sent(answer: Sent, outgoing: Outgoing, due: tuple[Due, ...]) -> Outcome:
+    state = State.DUPLICATE if answer.duplicate else State.SENT
+    return Outcome(state=state, reason=answer.warning, outgoing=outgoing, due=due)
 
 
 def _bug(error: Exception, doing: str, path: Path) -> DeliveryError:

@@ -19,6 +19,7 @@ from karnak_core.kinds import Kind
 from karnak_core.model import Delivery, Destination, Health, OpenContext, Outcome, State, now_ms
 from karnak_core.plugins import Plugins
 from karnak_core.spool import health, leases
+from karnak_core.spool.afterwards import Watcher
 from karnak_core.spool.files import SpoolFolder
 
 logger = logging.getLogger(__name__)
@@ -48,6 +49,8 @@ class Route:
     context: OpenContext
     pipeline: Pipeline
     rule: RetryRule
+    #: who is told about studies
+    watchers: tuple[Watcher, ...] = ()
 
 
 class Doorbell:
@@ -232,7 +235,9 @@ class Worker:
         outcomes = [self._owed[delivery_id] for delivery_id in ids]
         known = self._known
         with self._database.write() as connection:
-            removable = leases.settle(connection, self._owner, outcomes, since=self._claimed_at)
+            removable = leases.settle(
+                connection, self._owner, outcomes, since=self._claimed_at, watchers=self._route.watchers
+            )
             if error is not None:
                 known = health.note_failure(
                     connection, *self._key, error.reason, misconfigured=isinstance(error, Misconfigured)

@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from karnak_core.database.tables import content, delivery, instance, process
+from karnak_core.database.tables import content, delivery, follow_up, instance, process
 from karnak_core.model import Delivery, Instance, Outcome, State, now_ms
-from karnak_core.spool import tallies, waiting
+from karnak_core.spool import afterwards, tallies, waiting
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.memory import MemoryFile
 from karnak_core.spool.texts import storable
@@ -40,7 +40,12 @@ def claim(
 
 
 def settle(
-    connection: sa.Connection, owner: str, outcomes: Sequence[tuple[Delivery, Outcome]], *, since: int = 0
+    connection: sa.Connection,
+    owner: str,
+    outcomes: Sequence[tuple[Delivery, Outcome]],
+    *,
+    since: int = 0,
+    watchers: Sequence[afterwards.Watcher] = (),
 ) -> list[str]:
     """Store how leased deliveries ended; return the spool files that nothing needs any more.
 
@@ -52,6 +57,8 @@ def settle(
     since
         When they were claimed, ms since 1970: who failed for the want of something that was stored after that is
         tried again.
+    watchers
+        Who is to be told about the studies.
     """
     wanted = {outcome.waits_for for _, outcome in outcomes if outcome.waits_for}
     there = waiting.stored_meanwhile(connection, wanted, since)
@@ -64,6 +71,9 @@ def settle(
     if settled:
         now = now_ms()
         connection.execute(_SETTLE, [_settled_row(item, outcome, now) for item, outcome in settled])
+        afterwards.store_due(connection, settled)
+        if watchers:
+            afterwards.watch(connection, settled, watchers)
     counts = Counter(
         (item.instance.forward_node, item.destination, outcome.state.value)
         for item, outcome in settled
@@ -210,6 +220,7 @@ _UNNEEDED = sa.select(instance.c.id, instance.c.path).where(
     instance.c.id.in_(_IDS),
     instance.c.path.is_not(None),
     ~sa.exists().where(delivery.c.instance_id == instance.c.id, delivery.c.not_before.is_not(None)),
+    ~sa.exists().where(follow_up.c.instance_id == instance.c.id, follow_up.c.not_before.is_not(None)),
 )
 
 _FORGET_PATHS = sa.update(instance).where(instance.c.id.in_(_IDS)).values(path=None)

@@ -38,6 +38,9 @@ class Unchanged:
         )
         return Prepared(outgoing=outgoing)
 
+    def due(self, _instance: Instance, _outgoing: Outgoing) -> tuple[()]:
+        return ()
+
 
 class OneByOne:
     """A plain destination with a script."""

@@ -1,0 +1,89 @@
+"""What became of a study at one destination, in numbers that add up to what was received."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from karnak_core.model import State
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reason:
+    """Why instances were not sent, or are not yet, or were sent with a warning."""
+
+    state: State
+    text: str
+    #: instances
+    count: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SeriesSummary:
+    """What became of a series at one destination.
+
+    Where the destination de-identifies, every text is as it was sent, and empty while nothing was.
+    """
+
+    series_instance_uid: str
+    #: by keyword: Modality, SeriesDescription, SeriesNumber …
+    facts: Mapping[str, str] = field(default_factory=dict)
+    sop_class_uids: Sequence[str] = ()
+    #: instances by how they stand; ``leased`` counts as ``pending``
+    counts: Mapping[State, int] = field(default_factory=dict)
+    #: attempts beyond the first of each
+    retries: int = 0
+    reasons: Sequence[Reason] = ()
+    #: ms since 1970; of reception, and of the last change
+    first_at: int = 0
+    last_at: int = 0
+
+    @property
+    def received(self) -> int:
+        """Instances received for this destination."""
+        return sum(self.counts.values())
+
+
+@dataclass(frozen=True, kw_only=True)
+class FollowUpSummary:
+    """What was done, or is to be, after a series was sent."""
+
+    #: the type and what it is for, in words without secrets
+    label: str
+    #: as sent
+    series_instance_uid: str
+    #: done, pending, failed or discarded
+    state: str
+    reason: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudySummary:
+    """What became of a study at one destination; what notifiers are given."""
+
+    forward_node: str
+    destination: str
+    #: where that is, for people: ``stow https://pacs.example.org``, without secrets
+    destination_label: str
+    #: true: nothing in here is as it was received
+    deidentified: bool
+    study_instance_uid: str
+    #: by keyword: PatientID, AccessionNumber, StudyDescription, StudyDate …
+    facts: Mapping[str, str] = field(default_factory=dict)
+    series: Sequence[SeriesSummary] = ()
+    follow_ups: Sequence[FollowUpSummary] = ()
+    first_at: int = 0
+    last_at: int = 0
+    #: which mail about this study at this destination it is, counted from 1
+    number: int = 1
+    #: true: when it was told last time something had failed, and now nothing has
+    recovered: bool = False
+
+    def count(self, *states: State) -> int:
+        """Return how many instances stand so."""
+        return sum(series.counts.get(state, 0) for series in self.series for state in states)
+
+    @property
+    def received(self) -> int:
+        """Instances received for this destination."""
+        return sum(series.received for series in self.series)
