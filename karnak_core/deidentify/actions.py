@@ -30,7 +30,7 @@ class Dummy:
 class ByType:
     """Decide by the attribute's type in the IOD: a combined action of PS3.15 Table E.1-1."""
 
-    #: X/Z, X/D, X/Z/D, Z/D, X/Z/U or X/Z/U*
+    #: X/Z, X/D, X/Z/D, Z/D, X/Z/U or X/Z/U*; or X1
     symbol: str
 
 
@@ -83,6 +83,8 @@ _BY_TYPE: dict[str, tuple[Decision, Decision, Decision, Decision, Decision]] = {
     "X/Z/U": (Uid(), ReplaceNull(), Remove(), Remove(), Uid()),
     "X/Z/U*": (Uid(), ReplaceNull(), Remove(), Remove(), Uid()),
 }
+#: removed, except where the IOD cannot do without
+_BY_TYPE["X1"] = (Dummy(), Remove(), Remove(), Remove(), Remove())
 _COLUMN = {"1": 0, "1C": 0, "2": 1, "2C": 1, "3": 2, "None": 3, None: 4}
 
 

@@ -30,6 +30,17 @@ _OTHER_UIDS = frozenset(
         0x300A0675,  # Equipment Frame of Reference UID
     }
 )
+#: attributes with X in the table that some IODs require (type 1): there they get a dummy, as an object without them is
+#: none that others may store
+_REQUIRED = frozenset(
+    {
+        0x0008103E,  # Series Description
+        0x00181078,  # Radiopharmaceutical Start DateTime
+        0x00700082,  # Presentation Creation Date
+        0x00700083,  # Presentation Creation Time
+        0x30020121,  # Position Acquisition Template Name
+    }
+)
 _SIMPLE: dict[str, Decision] = {"X": Remove(), "Z": ReplaceNull(), "D": Dummy(), "U": Uid(), "K": Keep()}
 
 
@@ -41,6 +52,8 @@ def basic_action(tag: int) -> Decision | None:
     """Return what the basic profile does to a tag, at any level; None: it is left as it is."""
     table = confidentiality_table()
     code = table.codes.get(tag)
+    if tag in _REQUIRED:
+        return ByType("X1")
     if code is not None:
         return _action(code)
     for value, mask, code in table.masks:
