@@ -11,7 +11,7 @@ from karnak_core.pixels import syntaxes as ts
 from karnak_core.pixels.codestream import Codestream, read_jpeg, read_jpeg_2000, trimmed
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.image import Frame, ImageDescription
-from karnak_core.pixels.libraries import is_codec_error, library
+from karnak_core.pixels.libraries import OPENJPEG, is_codec_error, library
 from karnak_core.pixels.native import meaningful_bits
 
 #: JPEG with a discrete cosine transform
@@ -75,7 +75,8 @@ def _is_rgb(stream: Codestream, image: ImageDescription) -> bool:
 def _jpeg_2000(encoded: bytes, image: ImageDescription) -> Frame:
     encoded, stream = read_jpeg_2000(trimmed(encoded))
     _check_size(stream, image)
-    frame = library("openjpeg").decode(encoded, 0)
+    with OPENJPEG:
+        frame = library("openjpeg").decode(encoded, 0)
     return conform(frame, image, stream)
 
 

@@ -136,6 +136,11 @@ class PixelSource:
                     raise CannotDecode("the pixel data is cut off inside a fragment")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    @property
+    def encoded_length(self) -> int:
+        """Bytes of all frames of encapsulated pixel data."""
+        return sum(length for fragments in self._fragments for _, length in fragments)
+
     def native_bytes(self, start: int, length: int) -> bytes | bytearray:
         """Return bytes of the value of native pixel data as they are in Little Endian."""
         with self._lock:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from functools import cache
 from importlib import import_module
-from typing import Any
+from threading import Lock
+from typing import Any, Final
 
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.syntaxes import EXTRA
+
+#: pylibjpeg-openjpeg keeps what it works on where all threads see it: two of them in it at a time end the process
+OPENJPEG: Final = Lock()
 
 
 def is_codec_error(error: BaseException) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
@@ -155,7 +155,7 @@ _SYNTAXES: Final = (
     TransferSyntax(uid=RLE, keyword="RLELossless", lossless=True, libraries=("rle",), bits=32),
 )
 #: every syntax whose pixels are decoded or encoded, by UID
-SYNTAXES: Final = {syntax.uid: syntax for syntax in _SYNTAXES}
+SYNTAXES: Final[Mapping[str, TransferSyntax]] = {syntax.uid: syntax for syntax in _SYNTAXES}
 #: those that may be asked for, in the order of their UIDs
 OFFERED: Final = tuple(syntax for syntax in _SYNTAXES if not syntax.refused)
 
@@ -181,7 +181,7 @@ def transfer_syntax(text: str) -> str:
     name = re.sub(r"[\s_-]", "", text).lower()
     if name in ("", "keep"):
         return KEEP
-    syntax = SYNTAXES.get(UID(name)) or _NAMES.get(name)
+    syntax = SYNTAXES.get(name) or _NAMES.get(name)
     if syntax is None:
         known = UID(name).is_transfer_syntax if re.fullmatch(r"[0-9.]+", name) else name in _known_keywords()
         if known:
@@ -197,7 +197,7 @@ def transfer_syntax(text: str) -> str:
 
 def missing_libraries(transfer_syntax_uid: str) -> list[str]:
     """Return which libraries are missing for encoding in a syntax."""
-    return [name for name in SYNTAXES[UID(transfer_syntax_uid)].libraries if find_spec(name) is None]
+    return [name for name in SYNTAXES[transfer_syntax_uid].libraries if find_spec(name) is None]
 
 
 def _offered() -> str:

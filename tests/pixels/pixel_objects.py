@@ -135,3 +135,12 @@ def _written(header: Dataset, syntax: str) -> io.BytesIO:
     )
     file.seek(0, 2)
     return file
+
+
+def decoded_frames(header: Dataset, written: bytes, syntax: str) -> np.ndarray[Any, Any]:
+    """Return all frames of what :func:`karnak_core.pixels.transcode` wrote and said."""
+    implicit = syntax == ImplicitVRLittleEndian
+    file = io.BytesIO()
+    pydicom.dcmwrite(file, header, implicit_vr=implicit, little_endian=True)
+    source = PixelSource.open(io.BytesIO(file.getvalue() + written), syntax)
+    return np.stack([source.frame(index) for index in range(source.image.number_of_frames)])

@@ -1,0 +1,124 @@
+"""What a header says of pixels that were encoded anew (PS3.3 sections C.7.6.1, C.7.6.3 and C.12.4)."""
+
+from __future__ import annotations
+
+import copy
+import hashlib
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Final
+
+from pydicom import Dataset
+from pydicom.sequence import Sequence
+from pydicom.valuerep import DSfloat
+
+from karnak_core.pixels import syntaxes as ts
+from karnak_core.pixels.image import ImageDescription
+
+_TABLES: Final = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength")
+_LONGEST_TEXT: Final = 1024
+_FUNCTIONAL_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
+
+NewUID = Callable[[str, str], str]
+
+
+def derived_uid(sop_instance_uid: str, parameters: str) -> str:
+    """Return the UID of a lossy copy, the same one whenever it is made: sent again it is a duplicate, not another one.
+
+    Parameters
+    ----------
+    parameters
+        What makes the copy another one than those of other destinations: transfer syntax and losses.
+    """
+    digest = hashlib.sha256(f"{sop_instance_uid}\n{parameters}".encode()).digest()
+    # a UUID as a UID (PS3.5 section B.2), made of a name
+    return f"2.25.{uuid.UUID(bytes=digest[:16], version=5).int}"
+
+
+def described(header: Dataset, image: ImageDescription) -> Dataset:
+    """Return a header that says of its pixels what a description says; the one given stays as it is."""
+    # undecoded elements stay undecoded
+    new = Dataset({tag: header.get_item(tag, keep_deferred=True) for tag in header.keys()})  # noqa: SIM118
+    implicit, little_endian = header.original_encoding
+    new.set_original_encoding(implicit, little_endian, header.original_character_set)
+    for keyword in _TABLES:
+        if keyword in new:
+            delattr(new, keyword)
+    if image.kind != "pixel":
+        return new
+    new.SamplesPerPixel = image.samples_per_pixel
+    new.PhotometricInterpretation = image.photometric_interpretation
+    if image.samples_per_pixel > 1:
+        new.PlanarConfiguration = image.planar_configuration
+    elif "PlanarConfiguration" in new:
+        del new.PlanarConfiguration
+    new.BitsStored = image.bits_stored
+    new.HighBit = image.high_bit
+    return new
+
+
+def say_lossy(header: Dataset, method: str, ratio: float | None) -> None:
+    """Say that pixels have lost something to compression, in addition to what was said before.
+
+    It is never taken back (PS3.3 section C.7.6.1.1.5). ``ratio``: bytes before by bytes afterwards; None: not known.
+    """
+    header.LossyImageCompression = "01"
+    if ratio is not None and 0 < ratio < 1e9:
+        header.LossyImageCompressionRatio = [*_values(header, "LossyImageCompressionRatio"), DSfloat(f"{ratio:.6g}")]
+        header.LossyImageCompressionMethod = [*_values(header, "LossyImageCompressionMethod"), method]
+
+
+def say_derived(header: Dataset, transfer_syntax_uid: str, ratio: float, new_uid: NewUID, parameters: str) -> None:
+    """Make the header that of a derived image, with a UID of its own, which names the one that it was made of.
+
+    Lossy compression may affect how an image is read: it is another image then (PS3.3 section C.7.6.1.1.2).
+    """
+    values = _values(header, "ImageType")
+    header.ImageType = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
+    for item in _frame_types(header):
+        item.FrameType = ["DERIVED", *_values(item, "FrameType")[1:]]
+    said = str(header.get("DerivationDescription") or "")
+    added = f"lossy compression {ts.SYNTAXES[transfer_syntax_uid].keyword}, ratio {ratio:.4g}"
+    if len(said) + len(added) + 2 <= _LONGEST_TEXT:
+        header.DerivationDescription = f"{said}; {added}" if said else added
+    header.DerivationCodeSequence = _with(header, "DerivationCodeSequence", _code("113040", "Lossy Compression"))
+    source = Dataset()
+    source.ReferencedSOPClassUID = header.get("SOPClassUID")
+    source.ReferencedSOPInstanceUID = header.get("SOPInstanceUID")
+    source.PurposeOfReferenceCodeSequence = Sequence([_code("121320", "Uncompressed predecessor")])
+    header.SourceImageSequence = _with(header, "SourceImageSequence", source)
+    header.SOPInstanceUID = new_uid(str(header.get("SOPInstanceUID") or ""), parameters)
+
+
+def _values(header: Dataset, keyword: str) -> list[object]:
+    value = header.get(keyword)
+    if value is None or value == "":
+        return []
+    return [value] if isinstance(value, (str, float, int)) else list(value)
+
+
+def _frame_types(header: Dataset) -> Iterator[Dataset]:
+    """Yield items of functional groups with a Frame Type, which repeats Image Type for a frame.
+
+    They are the given header's own: sequences are copied first.
+    """
+    for keyword in _FUNCTIONAL_GROUPS:
+        if keyword not in header:
+            continue
+        setattr(header, keyword, copy.deepcopy(header[keyword].value))
+        for group in header[keyword].value:
+            for element in group:
+                if element.VR == "SQ":
+                    yield from (item for item in element.value if "FrameType" in item)
+
+
+def _with(header: Dataset, keyword: str, item: Dataset) -> Sequence:
+    return Sequence([*(header.get(keyword) or ()), item])
+
+
+def _code(value: str, meaning: str) -> Dataset:
+    code = Dataset()
+    code.CodeValue = value
+    code.CodingSchemeDesignator = "DCM"
+    code.CodeMeaning = meaning
+    return code
