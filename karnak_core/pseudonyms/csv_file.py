@@ -72,7 +72,7 @@ def read(content: bytes, layout: Layout) -> Sheet:
     if not lines:
         raise PseudonymError(["the file is empty"])
     header, named = _header(lines, layout.from_line)
-    first = layout.from_line or (2 if named or _by_name(layout) else 1)
+    first = layout.from_line or lines[0][0] + bool(named or _by_name(layout))
     data = [(number, cells) for number, cells in lines if number >= first]
     if not data:
         raise PseudonymError([f"there is no row from line {first} on"])
@@ -165,7 +165,7 @@ def _columns(layout: Layout, first: Sequence[str], named: Mapping[str, int], wid
         index = int(column) - 1 if column.isdigit() else _index_of(column, first)
         if index is None or index < 0:
             problems.append(
-                f"no column {column!r} for the {TEXTS[name]}; a column is a number, or a name in the line before the data"
+                f"no column {column!r} for the {TEXTS[name]}; write its number, or its name in the line before the data"
             )
             continue
         columns = {other: there for other, there in columns.items() if there != index or other in layout.columns}

@@ -40,8 +40,8 @@ def test_columns_are_found_by_the_names_in_the_first_line(header: str) -> None:
 
 
 def test_named_columns_stand_in_any_order_among_others() -> None:
-    text = "Patient ID;Sex;Pseudonym\nPID-1;F;PSN-1\n"
-    assert rows(text, separator=";") == [(2, Entry(pseudonym="PSN-1", patient_id="PID-1"))]
+    text = "\nPatient ID;Sex;Pseudonym\nPID-1;F;PSN-1\n"
+    assert rows(text, separator=";") == [(3, Entry(pseudonym="PSN-1", patient_id="PID-1"))]
 
 
 def test_without_names_columns_are_taken_by_position() -> None:
@@ -79,11 +79,11 @@ def test_columns_are_what_somebody_says() -> None:
     [
         (
             {"pseudonym": "Code"},
-            "no column 'Code' for the pseudonym; a column is a number, or a name in the line before the data",
+            "no column 'Code' for the pseudonym; write its number, or its name in the line before the data",
         ),
         (
             {"pseudonym": "0"},
-            "no column '0' for the pseudonym; a column is a number, or a name in the line before the data",
+            "no column '0' for the pseudonym; write its number, or its name in the line before the data",
         ),
         ({"pseudonym": "1"}, "it is not known which column is the Patient ID"),
         ({"pseudonym": "1", "patient_id": "1"}, "one column is to be two things"),
