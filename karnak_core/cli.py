@@ -14,6 +14,8 @@ from karnak_core.commands.demo import demo
 from karnak_core.commands.plugins import plugins
 from karnak_core.commands.probe import probe
 from karnak_core.commands.process import process
+from karnak_core.commands.profile import profile
+from karnak_core.commands.projects import projects
 from karnak_core.commands.serve import serve
 from karnak_core.commands.status import status
 from karnak_core.errors import ConfigurationError, KarnakError, PluginError
@@ -38,6 +40,8 @@ for command in (
     status,
     deliveries,
     probe,
+    profile,
+    projects,
     auth_header,
     demo,
     process,

@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import click
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core import plugins
 from karnak_core.database import Database, open_database
 from karnak_core.database.secrets import Vault, open_vault
+from karnak_core.errors import ConfigurationError, KarnakError, NotFound, PluginError
 
 #: exit status: it failed
 FAILED = 1
@@ -80,6 +82,23 @@ def fail(message: object, status: int = FAILED) -> NoReturn:
     """Say on stderr what is wrong, a line for each problem, and end with this exit status."""
     click.echo(str(message), err=True)
     raise SystemExit(status)
+
+
+def told(command: Callable[..., Any]) -> Callable[..., Any]:
+    """End with the status that fits the error: what was asked is wrong, or it failed."""
+
+    @functools.wraps(command)
+    def run(*arguments: Any, **options: Any) -> Any:
+        try:
+            return command(*arguments, **options)
+        except (ConfigurationError, PluginError, NotFound) as error:
+            fail(error, WRONG)
+        except KarnakError as error:
+            fail(error, FAILED)
+        except SQLAlchemyError as error:
+            fail(f"the database cannot be used: {getattr(error, 'orig', None) or error}", FAILED)
+
+    return run
 
 
 def who() -> str:

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import functools
 import json
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import click
 import sqlalchemy as sa
-from sqlalchemy.exc import SQLAlchemyError
 
-from karnak_core.commands.common import FAILED, WRONG, Place, data_options, fail, who
+from karnak_core.commands.common import Place, data_options, told, who
 from karnak_core.config import store
 from karnak_core.config.export import to_yaml
 from karnak_core.config.load import read_file
@@ -23,34 +21,16 @@ from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.database import Database
 from karnak_core.database.tables import delivery
-from karnak_core.errors import ConfigurationError, KarnakError, NotFound, PluginError
 from karnak_core.spool import wakeups
 
 FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 COMMENT = click.option("--comment", default="", help="Why, for the history.")
 
 
-def _told(command: Callable[..., Any]) -> Callable[..., Any]:
-    """End with the status that fits the error: what was asked is wrong, or it failed."""
-
-    @functools.wraps(command)
-    def run(*arguments: Any, **options: Any) -> Any:
-        try:
-            return command(*arguments, **options)
-        except (ConfigurationError, PluginError, NotFound) as error:
-            fail(error, WRONG)
-        except KarnakError as error:
-            fail(error, FAILED)
-        except SQLAlchemyError as error:
-            fail(f"the database cannot be used: {getattr(error, 'orig', None) or error}", FAILED)
-
-    return run
-
-
 @click.command()
 @FILE
 @data_options
-@_told
+@told
 def check(file: Path, place: Place) -> None:
     """Say what is wrong in FILE. Uses neither the network nor the database."""
     read_file(file, place.plugins)
@@ -60,7 +40,7 @@ def check(file: Path, place: Place) -> None:
 @click.command()
 @FILE
 @data_options
-@_told
+@told
 def plan(file: Path, place: Place) -> None:
     """Show what applying FILE would change."""
     configuration, _ = read_file(file, place.plugins)
@@ -78,7 +58,7 @@ def plan(file: Path, place: Place) -> None:
 @FILE
 @COMMENT
 @data_options
-@_told
+@told
 def apply(file: Path, comment: str, place: Place) -> None:
     """Make FILE the configuration that applies. A running gateway follows within two seconds."""
     configuration, _ = read_file(file, place.plugins)
@@ -92,7 +72,7 @@ def apply(file: Path, comment: str, place: Place) -> None:
 
 @click.command()
 @data_options
-@_told
+@told
 def export(place: Place) -> None:
     """Print the configuration that applies, as a file for ``apply``. Secrets stay encrypted or references."""
     with _opened(place) as db:
@@ -104,7 +84,7 @@ def export(place: Place) -> None:
 @click.command()
 @click.option("--json", "as_json", is_flag=True, help="One object a line, the newest first.")
 @data_options
-@_told
+@told
 def history(as_json: bool, place: Place) -> None:
     """List the versions of the configuration, the newest first."""
     with _opened(place) as db:
@@ -123,7 +103,7 @@ def history(as_json: bool, place: Place) -> None:
 @click.argument("number", type=int)
 @COMMENT
 @data_options
-@_told
+@told
 def rollback(number: int, comment: str, place: Place) -> None:
     """Make version NUMBER apply again, as a new version."""
     with _opened(place) as db:

@@ -6,13 +6,14 @@ Nothing here says what a secret is but `StoredSecret.reveal`; a project's secret
 from __future__ import annotations
 
 import secrets
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import sqlalchemy as sa
 
 from karnak_core.database import Database
-from karnak_core.database.secrets import Vault
+from karnak_core.database.secrets import SecretKeyError, Vault
 from karnak_core.database.tables import project_secret
 from karnak_core.deidentify import secret_from_text, secret_to_text
 from karnak_core.errors import KarnakError, NotFound
@@ -35,6 +36,8 @@ class AlreadyThere(KarnakError):
 class StoredSecret:
     """One secret of a project."""
 
+    #: of its row
+    id: int
     #: from 1, the oldest first
     number: int
     #: ms since 1970
@@ -60,6 +63,7 @@ def listed(connection: sa.Connection, project: str) -> list[StoredSecret]:
     rows = connection.execute(sa.select(project_secret).where(table.project == project).order_by(table.id)).all()
     return [
         StoredSecret(
+            id=row.id,
             number=number,
             created_at=row.created_at,
             created_by=row.created_by,
@@ -109,45 +113,61 @@ def add(db: Database, vault: Vault, project: str, secret: bytes | None, author: 
     AlreadyThere
         It is one of the project's.
     SecretKeyError
-        The key does not open those that there are, so that it cannot be told.
+        The key does not open the active one: it is not that of the gateway, which could not use what it encrypts.
     """
     with db.write() as connection:
         lock(connection, db.is_sqlite)
         there = listed(connection, project)
-        for entry in there if secret is not None else ():
-            if entry.reveal(vault) == secret:
-                raise AlreadyThere(entry.number)
+        for entry in there:
+            if entry.active_since is not None:
+                entry.reveal(vault)
+        if secret is not None and (number := number_of(there, vault, secret)):
+            raise AlreadyThere(number)
         _retire(connection, project)
         _insert(connection, vault, project, secret or secrets.token_bytes(LENGTH), author)
     return len(there) + 1
 
 
-def activate(db: Database, project: str, number: int, author: str) -> bool:
+def number_of(there: Sequence[StoredSecret], vault: Vault, secret: bytes) -> int | None:
+    """Return which of a project's secrets this one is; None: none of those that the key opens."""
+    for entry in there:
+        with suppress(SecretKeyError):
+            if entry.reveal(vault) == secret:
+                return entry.number
+    return None
+
+
+def activate(db: Database, vault: Vault, project: str, number: int, author: str) -> bool:
     """Make one of a project's secrets the active one; False: it is already.
 
     Raises
     ------
     NotFound
         There is none of this number.
+    SecretKeyError
+        The key does not open it: a gateway could not use it.
     """
     with db.write() as connection:
         lock(connection, db.is_sqlite)
-        table = project_secret.c
-        query = sa.select(table.id, table.active_since).where(table.project == project).order_by(table.id)
-        rows = connection.execute(query).all()
-        if not 1 <= number <= len(rows):
-            known = f"1 to {len(rows)}" if rows else "none"
-            raise NotFound(f"project {project!r} has no secret {number}; known: {known}")
-        row = rows[number - 1]
-        if row.active_since is not None:
+        entry = numbered(listed(connection, project), project, number)
+        if entry.active_since is not None:
             return False
+        entry.reveal(vault)
         _retire(connection, project)
         connection.execute(
             sa.update(project_secret)
-            .where(table.id == row.id)
+            .where(project_secret.c.id == entry.id)
             .values(active_since=now_ms(), active_by=author[:MAX_AUTHOR], active_until=None)
         )
     return True
+
+
+def numbered(there: Sequence[StoredSecret], project: str, number: int) -> StoredSecret:
+    """Return the secret of a number; raises NotFound."""
+    if not 1 <= number <= len(there):
+        known = f"1 to {len(there)}" if there else "none"
+        raise NotFound(f"project {project!r} has no secret {number}; known: {known}")
+    return there[number - 1]
 
 
 def lock(connection: sa.Connection, is_sqlite: bool) -> None:

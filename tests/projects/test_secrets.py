@@ -19,7 +19,7 @@ from karnak_core.config.deidentification import Project
 from karnak_core.config.names import ProfileName
 from karnak_core.config.secret import Origin, Secret
 from karnak_core.database import Database
-from karnak_core.database.secrets import Vault
+from karnak_core.database.secrets import SecretKeyError, Vault
 from karnak_core.database.tables import project_secret
 from karnak_core.deidentify import secret_to_text
 from karnak_core.errors import Misconfigured, NotFound
@@ -129,7 +129,7 @@ def test_change_of_the_active_secret_is_followed(
     first = project_secrets.secret(STUDY_A, reveal)
     rows.add(database, vault, "STUDY-A", BYTES, "tester")
     eventually(lambda: project_secrets.secret(STUDY_A, reveal) == BYTES)
-    rows.activate(database, "STUDY-A", 1, "tester")
+    rows.activate(database, vault, "STUDY-A", 1, "tester")
     eventually(lambda: project_secrets.secret(STUDY_A, reveal) == first)
 
 
@@ -154,8 +154,8 @@ def test_secrets_are_encrypted_in_the_database(database: Database, vault: Vault)
 def test_older_secret_becomes_the_active_one_again(database: Database, vault: Vault) -> None:
     assert rows.add(database, vault, "STUDY-A", None, "one") == 1
     assert rows.add(database, vault, "STUDY-A", BYTES, "two") == 2
-    assert rows.activate(database, "STUDY-A", 1, "three") is True
-    assert rows.activate(database, "STUDY-A", 1, "four") is False
+    assert rows.activate(database, vault, "STUDY-A", 1, "three") is True
+    assert rows.activate(database, vault, "STUDY-A", 1, "four") is False
     first, second = stored(database)
     assert (first.created_by, first.active_by, first.active_until) == ("one", "three", None)
     assert (second.active_since, second.active_by) == (None, "two")
@@ -166,10 +166,10 @@ def test_older_secret_becomes_the_active_one_again(database: Database, vault: Va
 
 def test_number_that_does_not_exist_is_refused(database: Database, vault: Vault) -> None:
     with pytest.raises(NotFound, match="project 'STUDY-A' has no secret 1; known: none"):
-        rows.activate(database, "STUDY-A", 1, "tester")
+        rows.activate(database, vault, "STUDY-A", 1, "tester")
     rows.add(database, vault, "STUDY-A", None, "tester")
     with pytest.raises(NotFound, match="project 'STUDY-A' has no secret 2; known: 1 to 1"):
-        rows.activate(database, "STUDY-A", 2, "tester")
+        rows.activate(database, vault, "STUDY-A", 2, "tester")
     assert stored(database)[0].active_since is not None
 
 
@@ -180,6 +180,18 @@ def test_secret_that_the_project_has_is_not_added_again(database: Database, vaul
         rows.add(database, vault, "STUDY-A", BYTES, "tester")
     assert [entry.active_since is not None for entry in stored(database)] == [False, True]
     assert rows.add(database, vault, "STUDY-B", BYTES, "tester") == 1
+
+
+def test_key_that_is_not_the_gateways_changes_nothing(database: Database, vault: Vault) -> None:
+    rows.add(database, vault, "STUDY-A", None, "tester")
+    rows.add(database, vault, "STUDY-A", BYTES, "tester")
+    other = Vault([Fernet.generate_key().decode()])
+    before = stored(database)
+    with pytest.raises(SecretKeyError):
+        rows.add(database, other, "STUDY-A", None, "tester")
+    with pytest.raises(SecretKeyError):
+        rows.activate(database, other, "STUDY-A", 1, "tester")
+    assert stored(database) == before
 
 
 PROCESS = """
