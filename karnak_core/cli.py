@@ -9,6 +9,7 @@ from karnak_core import __version__
 from karnak_core.commands import config as config_commands
 from karnak_core.commands.auth_header import auth_header
 from karnak_core.commands.common import FAILED, WRONG, fail
+from karnak_core.commands.deidentify import deidentify
 from karnak_core.commands.deliveries import deliveries
 from karnak_core.commands.demo import demo
 from karnak_core.commands.plugins import plugins
@@ -40,6 +41,7 @@ for command in (
     status,
     deliveries,
     probe,
+    deidentify,
     profile,
     projects,
     auth_header,

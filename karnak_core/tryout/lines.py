@@ -1,0 +1,60 @@
+"""What became of a file, as one JSON object on a line, for programs."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import Any
+
+from karnak_core.tryout.diff import Row, Value
+from karnak_core.tryout.one import Tried
+
+
+def as_line(tried: Tried, number: int, *, with_path: bool, with_changes: bool) -> str:
+    """Return the object, without a line end.
+
+    Parameters
+    ----------
+    number
+        Of the file, from 1.
+    with_path
+        False: the names of files, which may be those of patients, are left out.
+    with_changes
+        False: what changed is left out.
+    """
+    entry: dict[str, Any] = {
+        "number": number,
+        "file": os.fsencode(tried.path).decode("utf-8", "replace") if with_path else None,
+        "outcome": str(tried.ending),
+        "reason": tried.reason,
+        "excluded_by": tried.excluded_by,
+        "output": None
+        if tried.output is None or not with_path
+        else os.fsencode(tried.output).decode("utf-8", "replace"),
+        "modality": tried.modality,
+        "sop_class_uid": tried.sop_class_uid,
+        "study_instance_uid": tried.study_instance_uid,
+        "series_instance_uid": tried.series_instance_uid,
+        "sop_instance_uid": tried.sop_instance_uid,
+        "transfer_syntax_uid": tried.transfer_syntax_uid,
+    }
+    if with_changes:
+        entry["changes"] = [_row(row) for row in tried.rows]
+    return json.dumps(entry, ensure_ascii=False)
+
+
+def _row(row: Row) -> dict[str, Any]:
+    return {
+        "what": str(row.what),
+        "path": row.path,
+        "name": row.name,
+        "vr": row.vr,
+        "before": _value(row.before),
+        "after": _value(row.after),
+        "element": row.element,
+        "codename": row.codename,
+    }
+
+
+def _value(value: Value | None) -> dict[str, Any] | None:
+    return None if value is None else {"text": value.text, "characters": value.characters}
