@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-from karnak_core.leaks.texts import MOST_TRIES
+from karnak_core.leaks.texts import BOTH, DIGITS, LETTERS, MOST_TRIES, neighbours
 
 #: shorter words stand in noise by accident
 SHORTEST = 4
@@ -44,26 +44,25 @@ def holds(word: str, value: bytes, codecs: tuple[str, ...]) -> bool:
         return may_hold(word, lowered, codecs)
     if len(word) < SHORTEST:
         return False
-    return _stands_in(word.encode(), lowered, 1) or _stands_in(word.encode("utf_16_le")[:-1], lowered, 2)
+    kind = neighbours(word)
+    return _stands_in(word.encode(), lowered, 1, kind) or _stands_in(word.encode("utf_16_le")[:-1], lowered, 2, kind)
 
 
-def _stands_in(needle: bytes, value: bytes, width: int) -> bool:
-    """Tell whether a needle has no letter beside it, ``width`` bytes each."""
+def _stands_in(needle: bytes, value: bytes, width: int, kind: str) -> bool:
+    """Tell whether a needle stands in bytes, ``width`` for each character, and nothing beside it belongs to it."""
+    belongs = {LETTERS: bytes.isalpha, DIGITS: bytes.isdigit, BOTH: bytes.isalnum}[kind]
     at, tries = value.find(needle), 0
     while at >= 0:
         end = at + len(needle) + width - 1
-        if not _is_letter(value[max(at - width, 0) : at][:1]) and not _is_letter(value[end : end + 1]):
+        beside = (value[max(at - width, 0) : at][:1], value[end : end + 1])
+        # a byte that is not ASCII is part of a letter in most encodings of text
+        if not any(belongs(byte) or (kind != DIGITS and byte >= b"\x80") for byte in beside):
             return True
         tries += 1
         if tries > MOST_TRIES:
             return True
         at = value.find(needle, at + 1)
     return False
-
-
-def _is_letter(byte: bytes) -> bool:
-    # a byte that is not ASCII is part of a letter in most encodings of text
-    return byte.isalnum() or byte >= b"\x80"
 
 
 def uid_like(values: Iterable[bytes]) -> set[bytes]:

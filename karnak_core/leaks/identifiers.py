@@ -55,6 +55,8 @@ _LESSER_IDS = frozenset(
 )
 _BIRTH_DATE = 0x00100030
 _SOURCES = _NAMES | _IDS | _LESSER_IDS | {_BIRTH_DATE}
+#: names and IDs of the patient, not of a visit or an order
+_PERSON = _NAMES | {0x00100020, 0x00101000}
 #: UI elements that name a kind of thing, a device's maker or a server, not an instance
 _NO_INSTANCE = frozenset(
     {
@@ -95,11 +97,11 @@ class Identifiers:
     codecs: tuple[str, ...] = ()
 
     def without(self, kept: Identifiers) -> Identifiers:
-        """Return these but those that ``kept`` has, too."""
+        """Return these but those that ``kept`` has, too; a patient's name or ID only if that has it as such."""
         return replace(
             self,
-            words={word: tag for word, tag in self.words.items() if word not in kept.words},
-            short={word: tag for word, tag in self.short.items() if word not in kept.short},
+            words={word: tag for word, tag in self.words.items() if not _lets_out(kept.words.get(word), tag)},
+            short={word: tag for word, tag in self.short.items() if not _lets_out(kept.short.get(word), tag)},
             dates={text: tag for text, tag in self.dates.items() if text not in kept.dates},
             uids={uid: tag for uid, tag in self.uids.items() if uid not in kept.uids},
         )
@@ -108,7 +110,8 @@ class Identifiers:
 def identifiers_of(datasets: tuple[Elements, ...], kept: frozenset[int]) -> Identifiers:
     """Return the identifiers of a received data set and its file meta information, at every level.
 
-    An identifier that also stands in an element of ``kept`` is let out by the profile, wherever else it stands.
+    An identifier that also stands in an element of ``kept`` is let out by the profile, wherever else it stands; a
+    name or ID of the patient only if that element is for such a one.
 
     Raises
     ------
@@ -140,6 +143,10 @@ def identifiers_of(datasets: tuple[Elements, ...], kept: frozenset[int]) -> Iden
         uids={uid: tag for uid, tag in wanted.uids.items() if not (_is_private(tag) and uid in classes.uids)},
     )
     return wanted.without(let_out) if kept else wanted
+
+
+def _lets_out(kept: int | None, tag: int) -> bool:
+    return kept is not None and (tag not in _PERSON or kept in _PERSON)
 
 
 def is_name(tag: int) -> bool:
@@ -190,8 +197,8 @@ def _add_texts(into: Identifiers, tag: int, text: str) -> None:
 
 
 def _add(into: dict[str, int], word: str, tag: int) -> None:
-    if word not in _NOBODY:
-        into.setdefault(word, tag)
+    if word not in _NOBODY and (word not in into or tag in _PERSON):
+        into[word] = tag
 
 
 def _tells_enough(word: str, least: int) -> bool:
@@ -235,7 +242,7 @@ def _date_forms(text: str) -> Iterator[str]:
         yield digits
         return
     y, m, d = f"{day.year:04}", f"{day.month:02}", f"{day.day:02}"
-    yield digits
+    yield from (digits, f"{digits}0000", f"{digits}000000")  # as HL7 has it
     yield from (f"{y}{mark}{m}{mark}{d}" for mark in "-./")
     yield from (f"{d}{mark}{m}{mark}{y}" for mark in ".-/")
     yield f"{m}/{d}/{y}"

@@ -62,7 +62,7 @@ def suspects(identifiers: Identifiers, elements: Elements, pseudonym: str) -> Id
         return word.isdecimal() and word.isascii() and (word.encode() in heap.numbers or word.encode() in heap.uids)
 
     def dated(text: str) -> bool:
-        return occurs(text) or text.encode() in heap.dates
+        return text in heap.text or text.encode() in heap.dates or occurs(text)
 
     uids: Mapping[bytes, int] = identifiers.uids
     found = replace(

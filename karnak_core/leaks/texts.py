@@ -35,6 +35,8 @@ _UNSPACED = re.compile(
     "[\u0e00-\u0eff\u1000-\u11ff\u1780-\u17ff\u3005\u3040-\u318f\u3400-\u9fff\ua960-\ua97f\uac00-\ud7ff\uf900-\ufaff"
     "\U00020000-\U0003ffff]+"
 )
+#: kinds of neighbours
+LETTERS, DIGITS, BOTH = "letters", "digits", "both"
 #: so often a word may stand inside other words of one text; then it is taken to stand there, too, without a look
 MOST_TRIES = 10_000
 #: so many combining characters in a row are put in order; the time for that grows with the square of their number
@@ -108,20 +110,34 @@ def is_unspaced(text: str) -> bool:
     return _UNSPACED.fullmatch(text) is not None
 
 
+def neighbours(word: str) -> str:
+    """Return what makes a word another one when it stands beside it.
+
+    Letters only beside letters, so that ``QUILL2020`` is found; digits only beside digits, so that ``MRN901234`` is;
+    where either is short, as always, both.
+    """
+    if len(word) >= 4 and word.isalpha():
+        return LETTERS
+    if len(word) >= 6 and not any(char.isalpha() for char in word):
+        return DIGITS
+    return BOTH
+
+
 def stands_in(word: str, text: str) -> bool:
     """Tell whether a word stands in a text as a whole word; both folded.
 
-    Letters and digits on either side make it another word, except in scripts without blanks. A short number is also
-    another one beside a decimal point.
+    What stands on either side may make it another word (`neighbours`), except in scripts without blanks. A short
+    number is also another one beside a decimal point.
     """
     at, tries = text.find(word), 0
     if at < 0 or (len(word) > 1 and is_unspaced(word)):
         return at >= 0
+    belongs = {LETTERS: str.isalpha, DIGITS: str.isdecimal, BOTH: str.isalnum}[neighbours(word)]
     is_number = len(word) < 8 and word.isdecimal()
     while at >= 0:
         end = at + len(word)
         before, after = text[max(at - 2, 0) : at], text[end : end + 2]
-        if not before[-1:].isalnum() and not after[:1].isalnum():
+        if not belongs(before[-1:]) and not belongs(after[:1]):
             is_fraction = before[-1:] == "." and before[:1].isdecimal() and len(before) == 2
             if not is_number or not (is_fraction or (after[:1] == "." and after[1:].isdecimal())):
                 return True

@@ -12,6 +12,7 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
+from pydicom.datadict import DicomDictionary
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify import Profile, Project, Result, basic_profile, decode_dataset, encode_dataset
@@ -59,6 +60,18 @@ def test_output_of_the_basic_profile_has_no_leak(path: Path, encode: Callable[..
     sent = deidentified(received, basic_profile())
     assert find_leaks(received, sent, pseudonym="PSN-1") == ()
     assert find_leaks(received, received) != ()
+
+
+def test_every_uid_of_an_instance_is_another_one_after_the_basic_profile(encode: Callable[..., Encoded]) -> None:
+    dataset = Dataset()
+    dataset.PatientID = "PID-90210"
+    uids = [tag for tag, entry in sorted(DicomDictionary.items()) if entry[0] == "UI" and tag >> 16 > 4]
+    for tag in uids:
+        dataset.add_new(tag, "UI", f"1.2.3.{tag}")
+    received = encode(dataset)
+    leaks = find_leaks(received, deidentified(received, basic_profile()), pseudonym="PSN-1")
+    # Referenced Content Item: not in PS3.15 table E.1-1
+    assert {leak.path for leak in leaks} <= {"(0070,1904)"}
 
 
 def test_what_a_profile_forgets_is_found(received: Dataset, encode: Callable[..., Encoded]) -> None:
