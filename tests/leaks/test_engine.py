@@ -12,7 +12,7 @@ from pathlib import Path
 import pydicom
 import pydicom.data
 import pytest
-from pydicom.datadict import DicomDictionary
+from pydicom._dicom_dict import DicomDictionary
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify import Profile, Project, Result, basic_profile, decode_dataset, encode_dataset
