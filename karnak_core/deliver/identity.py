@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from pydicom.dataset import Dataset
+
 from karnak_core.deidentify import Excluded as ExcludedByProfile
 from karnak_core.deidentify import Fetch, Profile, Project, Result
+from karnak_core.deliver.cleaned import cleaned_pixels
 from karnak_core.errors import Excluded, Permanent
 from karnak_core.leaks import Encoded, find_leaks
 from karnak_core.model import Instance, PseudonymSource
@@ -67,9 +71,7 @@ class DeIdentification:
         # the time of reception, so that every attempt gives the same bytes
         at = datetime.fromtimestamp(instance.received_at / 1000, UTC)
         result = _of(self.profile.apply(apart.dataset, project, pseudonym, fetch=self.fetch, at=at))
-        if plan_cleaning(self.profile, apart.dataset, result.dataset, project, bool(apart.pixels)) is not None:
-            raise Permanent("the pixels have to be cleaned, and deliveries cannot do that yet")
-        together = put_together(apart, result.dataset, workspace, source_ae_title=instance.forward_node)
+        together = self._together(instance, apart, result.dataset, project, workspace)
         try:
             if self.leak_check:
                 _check_for_leaks(apart, together, result.kept, pseudonym)
@@ -77,6 +79,24 @@ class DeIdentification:
             together.close()
             raise
         return together
+
+    def _together(
+        self, instance: Instance, apart: Apart, dataset: Dataset, project: Project, workspace: Path
+    ) -> Together:
+        """Return the new elements with the pixels, cleaned where the profile wants it."""
+        cleaning = plan_cleaning(self.profile, apart.dataset, dataset, project, bool(apart.pixels))
+        if cleaning is None:
+            return put_together(apart, dataset, workspace, source_ae_title=instance.forward_node)
+        cleaned = cleaned_pixels(apart, dataset, cleaning, workspace)
+        with closing(cleaned.made) as pixels:
+            return put_together(
+                apart,
+                cleaned.dataset,
+                workspace,
+                source_ae_title=instance.forward_node,
+                transfer_syntax_uid=cleaned.transfer_syntax_uid,
+                new_pixels=pixels,
+            )
 
     def close(self) -> None:
         """Close the source of pseudonyms, and what the profile's requests were sent with."""

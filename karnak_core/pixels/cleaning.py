@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify import DeidentificationError, Mask, Method, Profile, Project, Rectangle, first_text_of
+from karnak_core.pixels.choose import fitting
 from karnak_core.pixels.colors import PixelColors
 from karnak_core.pixels.defacing import check_defaceable, deface
 from karnak_core.pixels.icons import remove_icons
@@ -24,9 +25,8 @@ from karnak_core.pixels.image import KINDS, PIXEL_DATA, Frame, ImageDescription
 from karnak_core.pixels.masks import painter, rectangles_of, select_masks
 from karnak_core.pixels.overlays import clean_overlays
 from karnak_core.pixels.planes import AxialPlane, axial_planes
-
-#: changes one frame, given its index from 0; what it returns may be the frame that it was given, changed
-Edit = Callable[[int, Frame], Frame]
+from karnak_core.pixels.syntaxes import EXPLICIT, SYNTAXES
+from karnak_core.pixels.transcode import Edit
 
 PIXELS: Final = "clean.pixel.data"
 FEATURES: Final = "clean.recognizable.visual.features"
@@ -186,6 +186,25 @@ def needs_mask(sop_class_uid: str, received: Dataset, sent: Dataset) -> bool:
         return True
     flags = (first_text_of(dataset, _BURNED_IN).strip().upper() for dataset in (received, sent))
     return any(flag not in ("", "NO") for flag in flags)
+
+
+def syntax_of_cleaned(transfer_syntax_uid: str, image: ImageDescription) -> str:
+    """Return the transfer syntax of cleaned pixels where the destination asks for none.
+
+    That of the instance, or the lossless one of its family, so that nothing changes but what was cleaned; Explicit VR
+    Little Endian where no codec writes it.
+
+    Parameters
+    ----------
+    transfer_syntax_uid
+        Of the received instance.
+    image
+        Of the decoded frames.
+    """
+    syntax = SYNTAXES.get(transfer_syntax_uid)
+    if syntax is not None and not syntax.lossless:
+        syntax = SYNTAXES.get(syntax.counterpart)
+    return EXPLICIT if syntax is None or syntax.refused else fitting(syntax.uid, image)
 
 
 def is_ct(sop_class_uid: str) -> bool:

@@ -19,6 +19,7 @@ from karnak_core.model import Header, Outgoing
 from karnak_core.part10 import file_beginning
 from karnak_core.rewrite.apart import PIXEL_GROUP, Apart, PixelElement
 from karnak_core.rewrite.made import MadeFile
+from karnak_core.rewrite.words import in_little_endian
 
 #: bytes that the kernel copies at a time
 COPIED: Final = 16 << 20
@@ -80,6 +81,8 @@ def put_together(
         kept = []
     elif kept and little != apart.little:
         raise Permanent("pixel data in another byte order has to be transcoded")
+    if little and not apart.little:
+        dataset = in_little_endian(dataset)
     carried = {element.tag for element in apart.pixels} if new_pixels is not None else {one.tag for one in kept}
     before, behind = (
         encode_dataset(_part(dataset, carried, after=after), implicit=implicit, little=little)

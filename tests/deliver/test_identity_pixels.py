@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
+from pydicom.encaps import encapsulate
 
 from karnak_core.deidentify import Profile, Project
 from karnak_core.deliver.identity import DeIdentification
@@ -36,7 +39,15 @@ class Pseudonyms:
         """Nothing is held."""
 
 
-def change(tmp_path: Path, **elements: Any) -> Dataset:
+OUTSIDE = Profile.from_yaml(
+    "name: Masks\n"
+    "profileElements:\n"
+    "  - {name: clean, codename: clean.pixel.data}\n"
+    "masks: [{color: '000000', rectangles: ['64 0 2 2']}]\n"
+)
+
+
+def change(tmp_path: Path, profile: Profile = PROFILE, **elements: Any) -> Dataset:
     """Return the instance that goes out."""
     path = make_file(tmp_path, **elements)
     outgoing = read_outgoing(path)
@@ -56,7 +67,7 @@ def change(tmp_path: Path, **elements: Any) -> Dataset:
         size=outgoing.size,
     )
     identity = DeIdentification(
-        profile=PROFILE,
+        profile=profile,
         project=lambda: Project(name="P", secret=bytes(16)),
         source=Pseudonyms(),
         fetch=lambda _: "",
@@ -66,14 +77,72 @@ def change(tmp_path: Path, **elements: Any) -> Dataset:
     with taken_apart(path, outgoing.transfer_syntax_uid, outgoing.dataset_offset, tmp_path) as apart:
         together = identity.changed(instance, apart, tmp_path)
     try:
-        return pydicom.dcmread(together.outgoing.path)
+        with open(together.outgoing.path, "rb") as file:
+            return pydicom.dcmread(io.BytesIO(file.read()))
     finally:
         together.close()
 
 
-def test_image_with_something_burned_in_is_held_as_long_as_it_cannot_be_cleaned(tmp_path: Path) -> None:
-    with pytest.raises(Permanent, match="the pixels have to be cleaned"):
-        change(tmp_path, BurnedInAnnotation="YES")
+EXPLICIT, IMPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"
+
+
+@pytest.mark.parametrize(("received", "expected"), [(EXPLICIT, EXPLICIT), (IMPLICIT, IMPLICIT)])
+def test_image_with_something_burned_in_goes_out_masked(received: str, expected: str, tmp_path: Path) -> None:
+    frame = np.random.default_rng(1).integers(1, 4096, (64, 64)).astype("u2")
+    sent = change(
+        tmp_path,
+        transfer_syntax_uid=received,
+        BurnedInAnnotation="YES",
+        PixelData=frame.tobytes(),
+        IconImageSequence=[],
+    )
+    assert sent.file_meta.TransferSyntaxUID == expected
+    assert sent.BurnedInAnnotation == "NO"
+    assert "IconImageSequence" not in sent
+    assert [item.CodeValue for item in sent.DeidentificationMethodCodeSequence] == ["113100", "113101"]
+    frame[0:2, 0:2] = 0
+    assert (sent.pixel_array == frame).all()
+
+
+def test_image_in_big_endian_goes_out_in_little_endian_with_its_palette(tmp_path: Path) -> None:
+    palette = {
+        f"{color}PaletteColorLookupTable{what}": value
+        for color in ("Red", "Green", "Blue")
+        for what, value in (("Descriptor", [4, 0, 16]), ("Data", np.array([0, 99, 999, 9999], ">u2").tobytes()))
+    }
+    frame = np.full((64, 64), 2, "u2")
+    sent = change(
+        tmp_path,
+        transfer_syntax_uid=BIG_ENDIAN,
+        BurnedInAnnotation="YES",
+        PhotometricInterpretation="PALETTE COLOR",
+        PixelData=frame.astype(">u2").tobytes(),
+        **palette,
+    )
+    assert sent.file_meta.TransferSyntaxUID == EXPLICIT
+    assert np.frombuffer(sent.RedPaletteColorLookupTableData, "<u2").tolist() == [0, 99, 999, 9999]
+    frame[0:2, 0:2] = 0
+    assert (sent.pixel_array == frame).all()
+
+
+def test_large_image_is_masked_on_its_way_through_a_file(tmp_path: Path) -> None:
+    frame = np.full((1024, 1024), 7, "u2")
+    sent = change(tmp_path, pixels=1024, BurnedInAnnotation="YES", PixelData=frame.tobytes())
+    frame[0:2, 0:2] = 0
+    assert (sent.pixel_array == frame).all()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".dcm"]
+
+
+def test_pixels_that_cannot_be_decoded_are_held_where_they_have_to_be_cleaned(tmp_path: Path) -> None:
+    video = {"transfer_syntax_uid": "1.2.840.10008.1.2.4.102", "PixelData": encapsulate([b"\0" * 64])}
+    assert change(tmp_path, BurnedInAnnotation="NO", **video).BurnedInAnnotation == "NO"
+    with pytest.raises(Permanent, match="cannot be decoded"):
+        change(tmp_path, BurnedInAnnotation="YES", **video)
+
+
+def test_image_without_a_mask_is_held(tmp_path: Path) -> None:
+    with pytest.raises(Permanent, match="lies outside the image"):
+        change(tmp_path, BurnedInAnnotation="YES", Rows=64, Columns=64, profile=OUTSIDE)
 
 
 def test_image_without_anything_burned_in_goes_out_and_no_cleaning_is_claimed(tmp_path: Path) -> None:

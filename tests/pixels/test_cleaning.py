@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,10 @@ from pydicom import Dataset
 from pydicom.sequence import Sequence
 
 from karnak_core.deidentify import DeidentificationError, Profile, Project, Result, decode_dataset, encode_dataset
-from karnak_core.pixels.cleaning import Cleaning, plan_cleaning
+from karnak_core.pixels import SYNTAXES, describe
+from karnak_core.pixels.cleaning import Cleaning, plan_cleaning, syntax_of_cleaned
+
+ROOT = Path(__file__).parents[2]
 
 PROJECT = Project(name="STUDY-A", secret=bytes(range(16)))
 CLEAN = "{name: clean, codename: clean.pixel.data}"
@@ -313,3 +318,41 @@ def test_overlay_in_unused_bits_of_the_pixels_goes_as_a_whole() -> None:
     del header[0x60023000]
     sent = sent_after(masked_by("0 0 3 1"), header)
     assert not [tag for tag in sent.keys() if tag.group == 0x6002]  # noqa: SIM118
+
+
+# ---- transfer syntaxes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("received", "cleaned"),
+    [
+        ("ImplicitVRLittleEndian", "ImplicitVRLittleEndian"),
+        ("ExplicitVRBigEndian", "ExplicitVRLittleEndian"),
+        ("RLELossless", "RLELossless"),
+        ("JPEGBaseline8Bit", "JPEGLosslessSV1"),
+        ("JPEGExtended12Bit", "JPEGLosslessSV1"),
+        ("JPEGFullProgressionNonHierarchical1012", "ExplicitVRLittleEndian"),
+        ("JPEGLosslessSV1", "JPEGLosslessSV1"),
+        ("JPEGLSNearLossless", "JPEGLSLossless"),
+        ("JPEG2000", "JPEG2000Lossless"),
+        ("HTJ2K", "HTJ2KLossless"),
+        ("JPEGXLJPEGRecompression", "ExplicitVRLittleEndian"),
+    ],
+)
+def test_cleaned_pixels_lose_nothing_to_compression(received: str, cleaned: str) -> None:
+    uids = {syntax.keyword: uid for uid, syntax in SYNTAXES.items()}
+    image = describe(header_of(US), 0x7FE00010)
+    assert syntax_of_cleaned(uids[received], image) == uids[cleaned]
+
+
+def test_pixels_that_no_codec_takes_go_out_uncompressed() -> None:
+    image = describe(header_of(US, BitsAllocated=32, BitsStored=32), 0x7FE00010)
+    assert SYNTAXES[syntax_of_cleaned("1.2.840.10008.1.2.4.90", image)].keyword == "ExplicitVRLittleEndian"
+    assert SYNTAXES[syntax_of_cleaned("1.2.3", image)].keyword == "ExplicitVRLittleEndian"
+
+
+@pytest.mark.parametrize(
+    "text", re.findall(r"```yaml\n(.*?)```", (ROOT / "docs" / "pixel-cleaning.md").read_text("utf-8"), re.DOTALL)
+)
+def test_profiles_of_the_manual_can_be_applied(text: str) -> None:
+    assert Profile.from_yaml(text).check(to_apply=True) == ()
