@@ -52,10 +52,12 @@ def _sections(old: Configuration, new: Configuration, count: Callable[[str, str]
         {f"profile {profile.name}": profile for profile in old.profiles},
         {f"profile {profile.name}": profile for profile in new.profiles},
     )
-    yield from _entries(
+    for line in _entries(
         {f"project {project.name}": project for project in old.projects},
         {f"project {project.name}": project for project in new.projects},
-    )
+    ):
+        meaning = "; another one gives other UIDs, Patient IDs and dates" if line.endswith(": secret changed") else ""
+        yield f"{line}{meaning}"
     nodes_before = {node.ae_title: node for node in old.forward_nodes}
     nodes_after = {node.ae_title: node for node in new.forward_nodes}
     for title in nodes_before | nodes_after:

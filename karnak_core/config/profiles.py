@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,8 @@ class ProfileText(Model):
             raise ValueError(HOW)
         read: ProfileText = handler(value)
         read._profile = built(read.text, context.plugins.profile_elements if context else BUILT_IN)
-        raise_all([problem(f"{where}line {found}", (), None) for found in problems_of(read._profile)])
+        known = context.authenticators if context else None
+        raise_all([problem(f"{where}line {found}", (), None) for found in problems_of(read._profile, known)])
         return read
 
     @classmethod
@@ -76,9 +77,19 @@ class ProfileText(Model):
         return {"anyOf": [{"type": "string", "description": "path of a profile's file"}, handler(schema)]}
 
 
-def problems_of(profile: Profile) -> list[Problem]:
-    """Return everything that keeps a profile from being used in a configuration, by line."""
+def problems_of(profile: Profile, authenticators: Collection[str] | None = None) -> list[Problem]:
+    """Return everything that keeps a profile from being used in a configuration, by line.
+
+    Parameters
+    ----------
+    authenticators
+        The names that there are; None: not known.
+    """
     found = list(profile.check(to_apply=True))
+    for text in profile.authenticators:
+        if authenticators is not None and text.text not in authenticators:
+            known = ", ".join(sorted(authenticators)) or "none"
+            found.append(Problem(line=text.line, message=f"{text.text!r} is not one of authenticators; known: {known}"))
     name = profile.name
     if not name.strip():
         # where nothing of it could be read, that is said already

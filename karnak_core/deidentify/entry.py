@@ -59,6 +59,8 @@ class Rule:
     leaves_name: bool = False
     #: true: it cleans pixels, which is done elsewhere, where its method is recorded, too: `Profile.cleaning`
     cleans_pixels: bool = False
+    #: names of authenticators that its requests need
+    authenticators: Sequence[Text] = ()
     #: why a profile with it cannot be applied here; empty: it can
     refused: str = ""
 

@@ -15,7 +15,7 @@ from karnak_core.deidentify.actions import Decision
 from karnak_core.deidentify.changes import Change, shown
 from karnak_core.deidentify.charsets import in_utf8
 from karnak_core.deidentify.encode import NeedsUtf8
-from karnak_core.deidentify.entry import Entry, Method, ProfileElement, Rule
+from karnak_core.deidentify.entry import Entry, Method, ProfileElement, Rule, Text
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.hashing import Hasher
 from karnak_core.deidentify.level import Elements
@@ -137,6 +137,11 @@ class Profile:
     def cleans_pixels(self) -> bool:
         """Tell whether any of its elements asks for pixels to be cleaned."""
         return any(step.rule.cleans_pixels for step in self._plan.steps)
+
+    @property
+    def authenticators(self) -> tuple[Text, ...]:
+        """Return the names of the authenticators that its elements use, and where they stand."""
+        return tuple(text for step in self._plan.steps for text in step.rule.authenticators)
 
     def check(self, *, to_apply: bool = False) -> tuple[Problem, ...]:
         """Return everything that is wrong with the profile, by line.

@@ -78,9 +78,8 @@ def merged(*parts: st.SearchStrategy[dict[str, Any]]) -> st.SearchStrategy[dict[
 
 
 #: comments: whatever a profile's text is, it has to be one
-LINES = st.lists(st.text(st.characters(exclude_categories=["Cs", "Cc"], include_characters="\t"), max_size=40)).map(
-    lambda lines: "".join(f"# {line}\n" for line in lines)
-)
+COMMENTS = st.characters(exclude_categories=["Cs", "Cc", "Cn", "Zl", "Zp"], include_characters="\t")
+LINES = st.lists(st.text(COMMENTS, max_size=40)).map(lambda lines: "".join(f"# {line}\n" for line in lines))
 PROFILES = LINES.map(
     lambda comments: f"{comments}name: research\nprofileElements:\n  - {{name: a, codename: basic.dicom.profile}}"
 )

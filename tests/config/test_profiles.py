@@ -304,7 +304,7 @@ def test_changes_of_projects_are_lines(read: Load) -> None:
     assert changes(old, new) == [
         "+ profile own: added",
         "~ project A: profile Dicom Basic Profile -> own",
-        "~ project A: secret changed",
+        "~ project A: secret changed; another one gives other UIDs, Patient IDs and dates",
         "- project B: removed",
         "+ project C: added",
         "+ F: added",
@@ -359,6 +359,27 @@ def test_schema_of_the_configuration_has_both_ways_to_give_a_profile() -> None:
     assert [way["type"] for way in ways] == ["string", "object"]
     assert json.dumps(schema)
     assert set(DeIdentification.model_json_schema()["properties"]) == set(DeIdentification.model_fields)
+
+
+API = """\
+name: asks
+profileElements:
+  - name: ask
+    codename: action.replace.api
+    tags: ["(0010,0020)"]
+    arguments:
+      url: https://example.org/
+      responsePath: id
+      authConfig: registry
+"""
+
+
+def test_authenticator_that_a_profile_names_has_to_be_there(read: Load, problems_of: Problems, tmp_path: Path) -> None:
+    (tmp_path / "asks.yml").write_text(API)
+    assert problems_of("profiles: [asks.yml]\nauthenticators: {other: {type: token, token: x}}") == [
+        "profiles[0]: asks.yml, line 9: 'registry' is not one of authenticators; known: other"
+    ]
+    assert read("profiles: [asks.yml]\nauthenticators: {registry: {type: token, token: x}}").profiles[0].name == "asks"
 
 
 def read_badly(_entry: Entry) -> Rule:

@@ -104,7 +104,11 @@ def _read(entry: Entry) -> Rule:
         authenticator=entry.argument("authConfig") or None,
         default=entry.argument("defaultValue"),
     )
-    return Rule(decide=on_tags(tags, excluded, partial(_Api.decide, api)), named=tags.exact - excluded.exact)
+    return Rule(
+        decide=on_tags(tags, excluded, partial(_Api.decide, api)),
+        named=tags.exact - excluded.exact,
+        authenticators=[entry.arguments["authConfig"]] if api.authenticator else [],
+    )
 
 
 def _template(entry: Entry, name: str) -> Template | None:
