@@ -17,6 +17,7 @@ from karnak_core.commands.probe import probe
 from karnak_core.commands.process import process
 from karnak_core.commands.profile import profile
 from karnak_core.commands.projects import projects
+from karnak_core.commands.pseudonyms import pseudonyms
 from karnak_core.commands.serve import serve
 from karnak_core.commands.status import status
 from karnak_core.errors import ConfigurationError, KarnakError, PluginError
@@ -44,6 +45,7 @@ for command in (
     deidentify,
     profile,
     projects,
+    pseudonyms,
     auth_header,
     demo,
     process,

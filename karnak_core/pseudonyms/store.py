@@ -85,6 +85,14 @@ def import_rows(
     return len(named), _insert(connection, project, named, by)
 
 
+def get(connection: sa.Connection, number: int) -> Row:
+    """Return what is stored under a number; raises NotFound."""
+    found = connection.execute(sa.select(pseudonym).where(pseudonym.c.id == number, _not_expired())).one_or_none()
+    if found is None:
+        raise NotFound(f"there is no pseudonym {number}")
+    return _row(found)
+
+
 def edit(connection: sa.Connection, number: int, entry: Entry) -> frozenset[str]:
     """Replace what is stored under a number, or leave it as it is where the new one cannot be stored.
 
@@ -96,14 +104,12 @@ def edit(connection: sa.Connection, number: int, entry: Entry) -> frozenset[str]
         As for :func:`add`.
     """
     _one_at_a_time(connection)
-    before = connection.execute(sa.select(pseudonym).where(pseudonym.c.id == number)).one_or_none()
-    if before is None:
-        raise NotFound(f"there is no pseudonym {number}")
+    before = get(connection, number)
     forget_expired(connection, before.project)
     _refuse(_problems(connection, before.project, {"": entry}, besides=number))
     changed = sa.update(pseudonym).where(pseudonym.c.id == number).values(**_values(before.project, entry))
     if not connection.execute(changed).rowcount:
-        raise NotFound(f"pseudonym {number} has expired")
+        raise NotFound(f"pseudonym {number} has just expired")
     return frozenset(patient_key(before.project, patient_id) for patient_id in (before.patient_id, entry.patient_id))
 
 
