@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -17,7 +16,7 @@ from karnak_core.commands.deidentify_report import Report, ReportOptions
 from karnak_core.commands.deidentify_with import found_with
 from karnak_core.deidentify import DeidentificationError, Project
 from karnak_core.deidentify.patient import checked_pseudonym
-from karnak_core.tryout import Output, Recipe, files_in, try_files
+from karnak_core.tryout import Output, Recipe, files_in, try_files, worthwhile_processes
 from karnak_core.tryout.one import workspace_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -47,12 +46,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Write no instance.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist; never IN.")
 @click.option("--no-leak-check", is_flag=True, help="Do not search what is written for the patient's identifiers.")
-@click.option(
-    "--processes",
-    type=click.IntRange(1, 256),
-    default=os.cpu_count() or 1,
-    help="Processes for a folder of many files.",
-)
+@click.option("--processes", type=click.IntRange(1, 256), help="As many as there are cores for a folder of many files.")
 @data_options
 def deidentify(
     place: Place,
@@ -73,7 +67,7 @@ def deidentify(
     dry_run: bool,
     overwrite: bool,
     no_leak_check: bool,
-    processes: int,
+    processes: int | None,
 ) -> None:
     """De-identify IN, a file or a folder of files, to OUT, as a gateway would.
 
@@ -114,6 +108,7 @@ def deidentify(
         fetch = stack.enter_context(used.fetching())
         files = [source] if source.is_file() else list(files_in(source, target, report.unreadable_folder))
         advance = stack.enter_context(_progress(len(files)))
+        processes = processes or worthwhile_processes(len(files))
         for tried in try_files(files, recipe, output, processes=processes, fetch=fetch):
             report.tell(tried)
             advance()

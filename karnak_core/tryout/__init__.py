@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from karnak_core.tryout.diff import Row, Value, What, diff_of
 from karnak_core.tryout.lines import as_line
-from karnak_core.tryout.many import ProcessDied, Recipe, try_files
+from karnak_core.tryout.many import ProcessDied, Recipe, try_files, worthwhile_processes
 from karnak_core.tryout.naming import files_in, written
 from karnak_core.tryout.one import Ending, Output, Settings, Tried, try_file
 from karnak_core.tryout.page import Heading, as_page
@@ -35,5 +35,6 @@ __all__ = [
     "show_tally",
     "try_file",
     "try_files",
+    "worthwhile_processes",
     "written",
 ]

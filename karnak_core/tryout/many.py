@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
 import signal
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -22,8 +23,8 @@ from karnak_core.tryout.one import Output, Settings, Tried, try_file
 CHUNK: Final = 16
 #: chunks for each process that wait for it, or for being told of
 AHEAD: Final = 3
-#: fewer files are done before other processes have started
-WORTH_PROCESSES: Final = 200
+#: fewer files are done about as soon as other processes have started
+WORTH_PROCESSES: Final = 1000
 
 
 class ProcessDied(KarnakError):
@@ -68,6 +69,11 @@ class Recipe:
         )
 
 
+def worthwhile_processes(files: int) -> int:
+    """Return in how many processes so many files are done soonest."""
+    return (os.cpu_count() or 1) if files >= WORTH_PROCESSES else 1
+
+
 def try_files(
     files: Sequence[Path], recipe: Recipe, output: Output, *, processes: int = 1, fetch: Fetch | None = None
 ) -> Iterator[Tried]:
@@ -76,16 +82,16 @@ def try_files(
     Parameters
     ----------
     processes
-        1: everything is done in this one.
+        1: everything is done in this one. See `worthwhile_processes`.
     fetch
-        Sends the requests of ``action.replace.api``; what cannot be handed to other processes needs ``processes`` 1.
+        Sends the requests of ``action.replace.api``. It cannot be handed to other processes: then this one does it all.
 
     Raises
     ------
     ProcessDied
         Nothing is known of files that are not told of.
     """
-    if processes == 1 or fetch is not None or len(files) < WORTH_PROCESSES:
+    if processes == 1 or fetch is not None:
         settings = recipe.settings(fetch)
         yield from (try_file(path, settings, output) for path in files)
         return
