@@ -121,10 +121,10 @@ class Places:
             if self._is_pseudonym(uid.decode("ascii")):
                 continue
             yield from self._uids((uid,))
-            for part in uid.decode("ascii").split("."):
-                if len(part) >= _LONG_NUMBER:
-                    known = (self._identifiers.words, self._identifiers.dates)
-                    yield from ((part, tags[part]) for tags in known if part in tags)
+            text = uid.decode("ascii")
+            known = (self._identifiers.words, self._identifiers.dates)
+            for part in (text, *(part for part in text.split(".") if len(part) >= _LONG_NUMBER)):
+                yield from ((part, tags[part]) for tags in known if part in tags)
 
     def _uids(self, values: tuple[bytes, ...]) -> Iterator[_Hit]:
         uids = self._identifiers.uids

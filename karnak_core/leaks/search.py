@@ -59,7 +59,8 @@ def suspects(identifiers: Identifiers, elements: Elements, pseudonym: str) -> Id
             return True
         if heap.binary and may_hold(word, heap.binary, identifiers.codecs):
             return True
-        return word.isdecimal() and word.isascii() and (word.encode() in heap.numbers or word.encode() in heap.uids)
+        # an ID may be a number, or have the form of a UID
+        return word.isascii() and (word.encode() in heap.numbers or word.encode() in heap.uids)
 
     def dated(text: str) -> bool:
         return text in heap.text or text.encode() in heap.dates or occurs(text)

@@ -298,6 +298,12 @@ def test_long_number_is_found_as_part_of_a_uid(leaks: Find, make: Make) -> None:
     assert leaks(sent, before=before) == [PATIENT_ID.format("(0008,0018)"), BIRTH_DATE.format("(0020,000D)")]
 
 
+def test_id_in_the_form_of_a_uid_is_found_as_one(leaks: Find, make: Make) -> None:
+    before = make(PatientID="1.2.3.4.77")
+    assert leaks(make(UID="1.2.3.4.77"), before=before) == [PATIENT_ID.format("(0040,A124)")]
+    assert leaks(make(UID="1.2.3.4.771"), before=before) == []
+
+
 def test_address_is_found_as_a_whole_and_by_its_lines(leaks: Find, make: Make) -> None:
     before = make(PatientAddress="12 Milano Street, Springfield, ZZ 12345")
     address = "the received Patient's Address stands in (0020,4000)"
