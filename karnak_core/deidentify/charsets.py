@@ -11,8 +11,9 @@ from pydicom.valuerep import TEXT_VR_DELIMS
 
 from karnak_core.deidentify.encode import TEXT_VRS
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
+from karnak_core.deidentify.items import UNDEFINED, encoded_items
 from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET
-from karnak_core.deidentify.undecoded import items_of, vr_of
+from karnak_core.deidentify.undecoded import Element, items_of, vr_of
 from karnak_core.deidentify.visit import texts_of
 
 UTF_8 = ("ISO_IR 192",)
@@ -38,12 +39,7 @@ def _level(source: Dataset, inherited: tuple[str, ...], *, root: bool) -> Datase
         if tag == SPECIFIC_CHARACTER_SET:
             continue
         if vr == "SQ":
-            items = items_of(source, element)
-            copy = DataElement(tag, "SQ", Sequence([_level(item, terms, root=False) for item in items]))
-            copy.is_undefined_length = (
-                element.length == 0xFFFFFFFF if isinstance(element, RawDataElement) else element.is_undefined_length
-            )
-            elements[tag] = copy
+            elements[tag] = _sequence(element, [_level(item, terms, root=False) for item in items_of(source, element)])
         elif vr in TEXT_VRS and isinstance(element, RawDataElement) and element.value:
             elements[tag] = _converted(element, vr, terms)
         else:
@@ -55,6 +51,20 @@ def _level(source: Dataset, inherited: tuple[str, ...], *, root: bool) -> Datase
     implicit, little = source.original_encoding
     copy_set.set_original_encoding(implicit, little, ["utf8"])
     return copy_set
+
+
+def _sequence(element: Element, items: list[Dataset]) -> Element:
+    """Return a sequence with other items, encoded if it was: what nothing changes stays as it was received."""
+    if isinstance(element, RawDataElement):
+        implicit, little = items[0].original_encoding if items else (True, True)
+        value = encoded_items([dict(item.items()) for item in items], implicit=bool(implicit), little=bool(little))
+        if value is not None:
+            undefined = element.length == UNDEFINED
+            return element._replace(value=value, length=UNDEFINED if undefined else len(value))
+    copy = DataElement(element.tag, "SQ", Sequence(items))
+    undefined = isinstance(element, RawDataElement) and element.length == UNDEFINED
+    copy.is_undefined_length = undefined or (isinstance(element, DataElement) and element.is_undefined_length)
+    return copy
 
 
 def _converted(element: RawDataElement, vr: str, terms: tuple[str, ...]) -> RawDataElement:

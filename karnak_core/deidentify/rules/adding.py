@@ -7,7 +7,10 @@ from functools import partial
 
 from pydicom.datadict import dictionary_VR
 
+from karnak_core.deidentify.charsets import UTF_8
+from karnak_core.deidentify.encode import Encoder
 from karnak_core.deidentify.entry import AddPrivate, Entry, ProfileElement, Rule
+from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.tables import attribute_types
 from karnak_core.deidentify.visit import Received
 from karnak_core.expressions import Add
@@ -28,6 +31,7 @@ def _read_public(entry: Entry) -> Rule:
     if vr not in VRS or vr == "SQ":
         entry.problem(f"an attribute of VR {vr!r} cannot be added", entry.tags[0].line)
         return Rule()
+    _check_value(entry, tag, vr, value)
     return Rule(add=partial(_public, Add(tag, vr, value)))
 
 
@@ -49,7 +53,18 @@ def _read_private(entry: Entry) -> Rule:
         entry.problem("the tag is not that of a private data element: odd group, element from 1000", entry.tags[0].line)
     if tag is None:
         return Rule()
+    if vr in VRS:
+        _check_value(entry, tag, vr, value)
     return Rule(add=partial(_private, AddPrivate(tag=tag, vr=vr, value=value, creator=creator)))
+
+
+def _check_value(entry: Entry, tag: int, vr: str, value: str) -> None:
+    """Note a value that no instance could take."""
+    try:
+        if value:
+            Encoder(False, True, UTF_8).text(tag, vr, value)
+    except DeidentificationError:
+        entry.problem(f"argument 'value' is not a value of VR {vr}", entry.arguments["value"].line)
 
 
 def _private(add: AddPrivate, _received: Received) -> Sequence[AddPrivate]:
