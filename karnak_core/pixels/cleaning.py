@@ -17,6 +17,7 @@ from pydicom.sequence import Sequence as Items
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify import DeidentificationError, Mask, Method, Profile, Project, Rectangle, first_text_of
+from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.choose import fitting
 from karnak_core.pixels.colors import PixelColors
 from karnak_core.pixels.defacing import check_defaceable, deface
@@ -117,8 +118,8 @@ class Cleaning:
         try:
             items = list(dataset[_METHOD_CODES].value or ()) if _METHOD_CODES in dataset else []
             known = {str(item.get("CodeValue", "")) for item in items}
-        except Exception as error:  # pydicom raises what it likes, and its messages may quote values
-            raise DeidentificationError("De-identification Method Code Sequence cannot be read") from error
+        except UNREADABLE:  # their messages may quote a value
+            raise DeidentificationError("De-identification Method Code Sequence cannot be read") from None
         items += [_code(method) for method in self.methods if method.value not in known]
         dataset[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Items(items))
 
@@ -232,8 +233,8 @@ def _masks(profile: Profile, received: Dataset) -> tuple[tuple[Mask, ...], tuple
 def _size(received: Dataset, keyword: str) -> int:
     try:
         return int(received[keyword].value)
-    except Exception as error:  # pydicom raises what it likes, and its messages may quote values
-        raise DeidentificationError(f"the pixels have to be cleaned, and {keyword} cannot be read") from error
+    except UNREADABLE:  # their messages may quote a value
+        raise DeidentificationError(f"the pixels have to be cleaned, and {keyword} cannot be read") from None
 
 
 def _with_pixel_data(received: Dataset) -> Dataset:

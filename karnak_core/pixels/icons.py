@@ -12,6 +12,7 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify import DeidentificationError
+from karnak_core.expressions.values import UNREADABLE
 
 ICON_IMAGE_SEQUENCE: Final = 0x00880200
 #: its tag as bytes, in little and in big endian
@@ -56,5 +57,5 @@ def _items(dataset: Dataset, tag: BaseTag) -> Iterable[Dataset]:
     try:
         element = dataset[tag]
         return list(element.value or ()) if element.VR == "SQ" else ()
-    except Exception as error:  # pydicom raises what it likes, and its messages may quote values
-        raise DeidentificationError(f"a sequence cannot be read: {tag}") from error
+    except UNREADABLE:  # their messages may quote a value
+        raise DeidentificationError(f"a sequence cannot be read: {tag}") from None

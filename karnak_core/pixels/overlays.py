@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify import DeidentificationError, Rectangle
+from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.masks import clip
 
 #: groups of the up to 16 overlays
@@ -36,10 +37,10 @@ def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
             element = dataset[tag]
             # a new one: the old one may be shared with the data set that was received
             dataset[tag] = DataElement(tag, element.VR, _cleaned(dataset, group, element, rectangles))
-        except Exception as error:  # pydicom raises what it likes, and its messages may quote values
+        except UNREADABLE:  # their messages may quote a value
             raise DeidentificationError(
                 f"an overlay cannot be cleaned: what describes ({group:04X},3000) cannot be read"
-            ) from error
+            ) from None
 
 
 def _remove_embedded(dataset: Dataset, group: int) -> None:

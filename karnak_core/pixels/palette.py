@@ -10,10 +10,11 @@ from pydicom.dataset import Dataset
 from pydicom.pixels.processing import apply_color_lut
 
 from karnak_core.deidentify import DeidentificationError
+from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.image import Frame, ImageDescription
 
 _CHANNELS: Final = ("Red", "Green", "Blue")
-_UNREADABLE: Final = "the palette of the image cannot be read (DICOM PS3.3 section C.7.6.3.1.5)"
+_NO_PALETTE: Final = "the palette of the image cannot be read (DICOM PS3.3 section C.7.6.3.1.5)"
 #: colours that are compared with the palette at a time
 _AT_A_TIME: Final = 64
 
@@ -53,8 +54,8 @@ class Palette:
             colors, first = _read(header)
             if image.pixel_representation and first > 0x7FFF:
                 first -= 0x10000  # two's complement, read as unsigned
-        except Exception as error:  # pydicom raises what it likes, and its messages may quote values
-            raise DeidentificationError(_UNREADABLE) from error
+        except UNREADABLE:  # their messages may quote a value
+            raise DeidentificationError(_NO_PALETTE) from None
         return cls(colors, first, image)
 
     def colors(self, area: Frame) -> NDArray[np.uint8]:

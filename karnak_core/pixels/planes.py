@@ -14,6 +14,7 @@ from typing import Final, Literal
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify import DeidentificationError
+from karnak_core.expressions.values import UNREADABLE
 
 Side = Literal["top", "bottom", "left", "right"]
 
@@ -111,8 +112,8 @@ def _planes(header: Dataset) -> Iterator[AxialPlane | None]:
 def _items(level: Dataset, keyword: str) -> Sequence[Dataset]:
     try:
         return list(level.get(keyword) or ())
-    except Exception as error:  # pydicom raises what it likes, and its messages may quote values
-        raise DeidentificationError(f"{keyword} cannot be read") from error
+    except UNREADABLE:  # their messages may quote a value
+        raise DeidentificationError(f"{keyword} cannot be read") from None
 
 
 def _numbers(levels: Sequence[Dataset], header: Dataset, path: tuple[str, str]) -> list[float]:
@@ -132,8 +133,8 @@ def _numbers_of(place: Dataset, keyword: str) -> list[float]:
         if value is None or value == "":
             return []
         numbers = [float(one) for one in (value if hasattr(value, "__iter__") else [value])]
-    except Exception as error:  # pydicom raises what it likes, and its messages may quote values
-        raise DeidentificationError(f"{keyword} of the CT cannot be read") from error
+    except UNREADABLE:  # their messages may quote a value
+        raise DeidentificationError(f"{keyword} of the CT cannot be read") from None
     if not all(map(math.isfinite, numbers)):
         raise DeidentificationError(f"{keyword} of the CT is no number")
     return numbers

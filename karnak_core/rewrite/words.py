@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence
 
 from karnak_core.errors import Permanent
+from karnak_core.expressions.values import UNREADABLE
 
 #: bytes of a word, by VR (PS3.5 section 7.3)
 WORDS: Final = {"OW": 2, "OL": 4, "OF": 4, "OD": 8, "OV": 8}
@@ -26,7 +27,7 @@ def in_little_endian(dataset: Dataset) -> Dataset:
         A value is no whole number of words, or an element cannot be read.
     """
     swapped = Dataset()
-    for tag in dataset.keys():  # noqa: SIM118 - a message of pydicom may quote a value
+    for tag in dataset.keys():  # noqa: SIM118 - iterating over a data set decodes its elements
         try:
             element = dataset[tag]
             if element.VR == "SQ":
@@ -34,8 +35,8 @@ def in_little_endian(dataset: Dataset) -> Dataset:
             elif element.VR in WORDS and isinstance(element.value, bytes):
                 value = np.frombuffer(element.value, dtype=f"u{WORDS[element.VR]}").byteswap().tobytes()
                 element = DataElement(tag, element.VR, value)
-        except (ValueError, TypeError, AttributeError, NotImplementedError, LookupError) as error:
-            raise Permanent(f"{tag} cannot be carried over from big endian") from error
+        except UNREADABLE:  # their messages may quote a value
+            raise Permanent(f"{tag} cannot be carried over from big endian") from None
         swapped[tag] = element
     swapped.set_original_encoding(None, None, dataset.original_character_set)
     return swapped
