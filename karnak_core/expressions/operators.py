@@ -14,6 +14,9 @@ Truth = Callable[[Subject], bool]
 
 T = TypeVar("T")
 
+#: characters that + makes of several texts, each of which may be as long as a value can be
+LONGEST_TEXT = 10_000_000
+
 _SIGNS = {"eq": "==", "ne": "!=", "lt": "<", "gt": ">", "le": "<=", "ge": ">="}
 _ORDERS: dict[str, Callable[[int, int], bool]] = {
     "<": operator.lt,
@@ -97,6 +100,8 @@ def _sum(values: Sequence[Value]) -> Value:
             total += value
         elif isinstance(total, str) or isinstance(value, str):
             total = _word(total) + _word(value)
+            if len(total) > LONGEST_TEXT:
+                raise RuleError(f"makes a text of more than {LONGEST_TEXT} characters")
         else:
             raise RuleError(f"+ adds numbers or joins text, not {kind_of(total)} and {kind_of(value)}")
     return total
