@@ -182,6 +182,11 @@ def test_problems_come_with_their_lines_and_all_at_once() -> None:
             "is not closed",
         ),
         (
+            "codename: action.replace.api, arguments: {url: 'http://{{getString(#Tag.PatientID)}}.example/', "
+            "responsePath: p}, tags: [00100010]",
+            "argument 'url': {{…}} cannot say which host is asked",
+        ),
+        (
             "codename: action.replace.api, arguments: {url: u, responsePath: p, method: PUT}, tags: [00100010]",
             "is not get or post",
         ),

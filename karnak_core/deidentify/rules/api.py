@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -14,6 +15,9 @@ from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.visit import Lookup, Visit
 from karnak_core.errors import DeliveryError
 from karnak_core.expressions import ExpressionError, Replace, Template
+
+#: a value of a data set must not lead to another host, nor get into the host that reasons name
+_VALUE_IN_HOST = re.compile(r"\s*([^/?#{]*//)?[^/?#{]*\{\{")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -96,6 +100,8 @@ def _read(entry: Entry) -> Rule:
     templates = {name: _template(entry, name) for name in ("url", "body")}
     if templates["url"] is None or url == "":
         return Rule()
+    if _VALUE_IN_HOST.match(url):
+        entry.problem("argument 'url': {{…}} cannot say which host is asked", entry.arguments["url"].line)
     api = _Api(
         url=templates["url"],
         body=templates["body"] if method == "POST" else None,
