@@ -225,12 +225,8 @@ follow_up = sa.Table(
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),
     ),
-    sa.Index(
-        "ix_follow_up_instance",
-        "instance_id",
-        sqlite_where=sa.text("not_before IS NOT NULL"),
-        postgresql_where=sa.text("not_before IS NOT NULL"),
-    ),
+    # of finished ones, too: a study's are found by it
+    sa.Index("ix_follow_up_instance", "instance_id"),
     sa.Index(None, "finished_at"),
 )
 
@@ -246,6 +242,9 @@ study_watch = sa.Table(
     sa.Column("study_instance_uid", sa.String(64), primary_key=True),
     # when it is to be looked at; null: nothing has changed since
     sa.Column("due_at", sa.BigInteger, nullable=True),
+    # the first of what was not told yet; null: all was
+    sa.Column("since", sa.BigInteger, nullable=True),
+    # the last of it; another one for every change
     sa.Column("changed_at", sa.BigInteger, nullable=False),
     # what was told last, for comparison; null: nothing yet
     sa.Column("told", sa.JSON(none_as_null=True), nullable=True),

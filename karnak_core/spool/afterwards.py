@@ -10,7 +10,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
-from karnak_core.database.tables import follow_up, study_watch
+from karnak_core.database.tables import delivery, follow_up, instance, study_watch
 from karnak_core.model import Delivery, Outcome, State, now_ms
 
 
@@ -28,10 +28,10 @@ def store_due(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outco
     now = now_ms()
     rows = [
         {
-            "instance_id": delivery.instance.id,
-            "delivery_id": delivery.id,
-            "forward_node": delivery.instance.forward_node,
-            "destination": delivery.destination,
+            "instance_id": item.instance.id,
+            "delivery_id": item.id,
+            "forward_node": item.instance.forward_node,
+            "destination": item.destination,
             "part": due.part,
             "subject": due.subject,
             "state": State.FAILED.value if due.problem else State.PENDING.value,
@@ -41,7 +41,7 @@ def store_due(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outco
             "finished_at": now if due.problem else None,
             "sent": _sent(outcome),
         }
-        for delivery, outcome in settled
+        for item, outcome in settled
         for due in outcome.due
     ]
     if rows:
@@ -55,8 +55,8 @@ def watch(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]]
     now = now_ms()
     studies = sorted(
         {
-            (delivery.instance.forward_node, delivery.destination, delivery.instance.study_instance_uid)
-            for delivery, outcome in settled
+            (item.instance.forward_node, item.destination, item.instance.study_instance_uid)
+            for item, outcome in settled
             # who was not tried is no news
             if outcome.counts or outcome.reason
         }
@@ -68,6 +68,7 @@ def watch(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]]
             "part": watcher.part,
             "study_instance_uid": study,
             "due_at": now + watcher.interval,
+            "since": now,
             "changed_at": now,
         }
         for node, destination, study in studies
@@ -96,10 +97,45 @@ def _store(dialect_name: str) -> Any:
     return statement.on_conflict_do_nothing(index_elements=["forward_node", "destination", "part", "subject"])
 
 
+def touch(connection: sa.Connection, deliveries: Sequence[int]) -> None:
+    """Have another look at the studies of these deliveries, which people decided about, where one was taken before."""
+    ids = sorted(set(deliveries))
+    studies = (
+        sa.select(delivery.c.forward_node, delivery.c.destination, instance.c.study_instance_uid)
+        .join(instance, instance.c.id == delivery.c.instance_id)
+        .where(delivery.c.id.in_(ids))
+        .distinct()
+    )
+    now = now_ms()
+    for node, destination, study in sorted(tuple(row) for row in connection.execute(studies)):
+        connection.execute(
+            sa.update(study_watch)
+            .where(
+                study_watch.c.forward_node == node,
+                study_watch.c.destination == destination,
+                study_watch.c.study_instance_uid == study,
+            )
+            .values(
+                due_at=sa.func.coalesce(study_watch.c.due_at, now),
+                since=sa.func.coalesce(study_watch.c.since, now),
+                changed_at=_later(now),
+            )
+        )
+
+
+def _later(then: Any) -> Any:
+    """Another time for every change, however fast they come."""
+    return sa.case((study_watch.c.changed_at >= then, study_watch.c.changed_at + 1), else_=then)
+
+
 @cache
 def _watch(dialect_name: str) -> Any:
     statement: Any = (sqlite if dialect_name == "sqlite" else postgresql).insert(study_watch)
     return statement.on_conflict_do_update(
         index_elements=["forward_node", "destination", "part", "study_instance_uid"],
-        set_={"due_at": statement.excluded.due_at, "changed_at": statement.excluded.changed_at},
+        set_={
+            "due_at": statement.excluded.due_at,
+            "since": sa.func.coalesce(study_watch.c.since, statement.excluded.since),
+            "changed_at": _later(statement.excluded.changed_at),
+        },
     )

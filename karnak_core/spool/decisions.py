@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import State, now_ms
-from karnak_core.spool import health, leases, tallies, wakeups
+from karnak_core.spool import afterwards, health, leases, tallies, wakeups
 from karnak_core.spool.views import Filter, matching
 
 
@@ -39,6 +39,7 @@ def retry(connection: sa.Connection, chosen: Filter, by: str) -> int:
                 decided_at=now,
             )
         )
+        afterwards.touch(connection, chunk)
     return len(ids)
 
 
@@ -60,6 +61,7 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
                 state=State.DISCARDED, not_before=None, waits_for=None, finished_at=now, decided_by=by, decided_at=now
             )
         )
+        afterwards.touch(connection, chunk)
         tallies.add(
             connection,
             Counter((row.forward_node, row.destination, State.DISCARDED.value) for row in rows),

@@ -40,14 +40,7 @@ def upgrade() -> None:
         ),
     )
     op.create_index(op.f("ix_follow_up_finished_at"), "follow_up", ["finished_at"], unique=False)
-    op.create_index(
-        "ix_follow_up_instance",
-        "follow_up",
-        ["instance_id"],
-        unique=False,
-        sqlite_where=sa.text("not_before IS NOT NULL"),
-        postgresql_where=sa.text("not_before IS NOT NULL"),
-    )
+    op.create_index("ix_follow_up_instance", "follow_up", ["instance_id"], unique=False)
     op.create_index(
         "ix_follow_up_open",
         "follow_up",
@@ -63,6 +56,7 @@ def upgrade() -> None:
         sa.Column("part", sa.String(length=80), nullable=False),
         sa.Column("study_instance_uid", sa.String(length=64), nullable=False),
         sa.Column("due_at", sa.BigInteger(), nullable=True),
+        sa.Column("since", sa.BigInteger(), nullable=True),
         sa.Column("changed_at", sa.BigInteger(), nullable=False),
         sa.Column("told", sa.JSON(none_as_null=True), nullable=True),
         sa.Column("told_at", sa.BigInteger(), nullable=True),

@@ -1,0 +1,183 @@
+"""Deliveries of one study at one destination -> its summary.
+
+Always counted from the deliveries themselves, so that the numbers add up. An instance that came several times counts
+once, as it stands now: by what became of it when it came last.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import sqlalchemy as sa
+
+from karnak_core.config.models import Destination
+from karnak_core.model import State
+from karnak_core.monitor.labels import label
+from karnak_core.monitor.masks import masking
+from karnak_core.spool import studies
+from karnak_core.spool.studies import StudyDelivery, StudyFollowUp
+from karnak_core.summary import FollowUpSummary, Reason, SeriesSummary, StudySummary
+
+#: characters of a reason, and different reasons of a series in one state
+LONGEST_REASON: Final = 500
+MOST_REASONS: Final = 20
+OTHER_REASONS: Final = "other reasons"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summarized:
+    """A summary, and what a comparison with another one needs beside it."""
+
+    summary: StudySummary
+    #: when an instance of the study came last, ms
+    last_received_at: int
+    #: series, as received -> instances by how they stand, and deliveries that ended anew without changing that
+    told: Mapping[str, Mapping[str, int]]
+    #: part and subject -> state
+    follow_ups: Mapping[str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Found:
+    """What is common to everything that is said of the study."""
+
+    deidentified: bool
+    facts: Mapping[int, tuple[Mapping[str, str], Mapping[str, str]]]
+    mask: Callable[[str], str]
+
+    def facts_of(self, known: StudyDelivery | None, sent: StudyDelivery | None) -> dict[str, str]:
+        """Return facts as sent, or else, where that may be told, as received."""
+        as_sent = self.facts[sent.id][1] if sent else {}
+        if as_sent or self.deidentified or known is None:
+            return dict(as_sent)
+        return dict(self.facts[known.id][0])
+
+
+def summarize(connection: sa.Connection, forward_node: str, destination: Destination, study: str) -> Summarized | None:
+    """Return what became of a study, by the UID that it was received with; None: the ledger has nothing of it."""
+    rows = studies.deliveries(connection, forward_node, destination.name, study)
+    if not rows:
+        return None
+    deidentified = destination.de_identification is not None
+    by_series: dict[str, list[StudyDelivery]] = {}
+    for row in rows:
+        by_series.setdefault(row.series_instance_uid, []).append(row)
+    examples = {series: (some[0], _first_sent(some, deidentified)) for series, some in by_series.items()}
+    facts = studies.facts(connection, sorted({one.id for pair in examples.values() for one in pair if one}))
+    found = _Found(
+        deidentified=deidentified, facts=facts, mask=_mask(rows, study, facts) if deidentified else lambda text: text
+    )
+    summarized = [_series(some, *examples[series], found) for series, some in by_series.items()]
+    followed = studies.follow_ups(connection, forward_node, destination.name, study)
+    sent = next((sent for _, sent in examples.values() if sent), None)
+    series = tuple(sorted((one for one, _ in summarized), key=_order))
+    return Summarized(
+        last_received_at=max(row.received_at for row in rows),
+        told={uid: told for uid, (_, told) in zip(by_series, summarized, strict=True)},
+        follow_ups={f"{one.part} {one.subject}": str(one.state) for one in followed},
+        summary=StudySummary(
+            forward_node=forward_node,
+            destination=destination.name,
+            destination_label=label(destination),
+            deidentified=deidentified,
+            study_instance_uid=_uid(study, sent.sent_study_instance_uid if sent else None, deidentified),
+            facts=found.facts_of(rows[0], sent),
+            series=series,
+            follow_ups=tuple(_follow_up(one, destination, found) for one in followed),
+            first_at=min(one.first_at for one in series),
+            last_at=max(one.last_at for one in series),
+        ),
+    )
+
+
+def _mask(
+    rows: Sequence[StudyDelivery], study: str, facts: Mapping[int, tuple[Mapping[str, str], Mapping[str, str]]]
+) -> Callable[[str], str]:
+    uids = {study, *(row.series_instance_uid for row in rows), *(row.sop_instance_uid for row in rows)}
+    return masking(uids, (received for received, _ in facts.values()))
+
+
+def _first_sent(rows: Sequence[StudyDelivery], deidentified: bool) -> StudyDelivery | None:
+    # what went out before the destination was told to de-identify is as it was received
+    return next((row for row in rows if row.sent_series_instance_uid and (row.changed or not deidentified)), None)
+
+
+def _uid(received: str, sent: str | None, deidentified: bool) -> str:
+    return sent or ("" if deidentified else received)
+
+
+def _series(
+    rows: Sequence[StudyDelivery], first: StudyDelivery, sent: StudyDelivery | None, found: _Found
+) -> tuple[SeriesSummary, dict[str, int]]:
+    """Return the summary of a series, and what is remembered of it for comparison."""
+    last: dict[str, StudyDelivery] = {}
+    states: dict[str, State] = {}
+    anew = 0
+    for row in rows:
+        uid = row.sop_instance_uid
+        before = states.get(uid)
+        last[uid] = row
+        # what was sent is there, also when it was there when it came again
+        states[uid] = State.SENT if (before, row.state) == (State.SENT, State.DUPLICATE) else row.state
+        # that it was there already when it came again is no news
+        anew += before is not None and row.state not in (State.DUPLICATE, State.PENDING)
+    counts = Counter(states.values())
+    reasons = Counter(
+        (states[uid], _shortened(found.mask(row.reason)))
+        for uid, row in last.items()
+        if row.reason and states[uid] is row.state
+    )
+    summary = SeriesSummary(
+        series_instance_uid=_uid(
+            first.series_instance_uid, sent.sent_series_instance_uid if sent else None, found.deidentified
+        ),
+        facts=found.facts_of(first, sent),
+        sop_class_uids=tuple(sorted({row.sop_class_uid for row in rows})),
+        counts=dict(counts),
+        retries=sum(max(0, row.attempts - 1) for row in rows),
+        again=len(rows) - len(last),
+        reasons=_most_frequent(reasons),
+        first_at=min(row.received_at for row in rows),
+        last_at=max(row.changed_at for row in rows),
+    )
+    return summary, {**{state.value: count for state, count in counts.items()}, "anew": anew}
+
+
+def _shortened(text: str) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= LONGEST_REASON else text[: LONGEST_REASON - 1] + "…"
+
+
+def _most_frequent(reasons: Counter[tuple[State, str]]) -> tuple[Reason, ...]:
+    found: list[Reason] = []
+    for wanted in State:
+        some = [(text, count) for (state, text), count in reasons.most_common() if state is wanted]
+        rest = sum(count for _, count in some[MOST_REASONS:])
+        shown = some[:MOST_REASONS] + ([(OTHER_REASONS, rest)] if rest else [])
+        found += [Reason(state=wanted, text=text, count=count) for text, count in shown]
+    return tuple(found)
+
+
+def _order(series: SeriesSummary) -> tuple[int, int, str]:
+    number = series.facts.get("SeriesNumber", "")
+    # those with a failure first
+    return (
+        0 if series.counts.get(State.FAILED) else 1,
+        int(number) if number.isdecimal() else 1 << 31,
+        series.series_instance_uid,
+    )
+
+
+def _follow_up(row: StudyFollowUp, destination: Destination, found: _Found) -> FollowUpSummary:
+    configured = next((one for one in destination.follow_ups if one.key == row.part), None)
+    # a name is a part's key; without one, the key is the type and a digest
+    name = configured.name or configured.type if configured else row.part.rpartition("-")[0] or row.part
+    return FollowUpSummary(
+        label=f"{configured.type} {name}" if configured and configured.name else name,
+        series_instance_uid=str(row.sent.get("series_instance_uid", "")),
+        state=str(row.state),
+        reason=_shortened(found.mask(row.reason)),
+    )
