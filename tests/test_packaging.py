@@ -23,6 +23,7 @@ from zipfile import ZipFile
 
 import pytest
 import yaml
+from pydicom import dcmread
 from pydicom.dataset import Dataset
 from pydicom.uid import CTImageStorage, ExplicitVRLittleEndian
 
@@ -286,6 +287,7 @@ PROFILE = """\
 name: Short comments
 profileElements:
   - {name: cut, codename: example.truncate.text, arguments: {length: LENGTH}, tags: ["(0010,4000)"]}
+  - {name: DICOM basic profile, codename: basic.dicom.profile}
 """
 
 
@@ -315,6 +317,18 @@ def test_codename_and_pseudonyms_of_the_example_plugin_are_used_without_a_fork(
     assert "profiles[0]: profile.yml, line 3: " in unknown.stderr
     assert "codename 'example.truncate.text' is unknown" in unknown.stderr
     assert "pseudonym.type: 'pseudonym_list' is not a known type; known: " in unknown.stderr
+
+    data = configuration.with_name("data")
+    data.mkdir()
+    (data / "study-a.txt").write_text("P1\tPSN-1\n")
+    with gateway(with_example, configuration, data) as port:
+        send(port, ["1.2.3.4.0"], configuration.parent)
+        deadline = time.monotonic() + DEADLINE
+        while not (received := list((data / "received").rglob("*.dcm"))):
+            assert time.monotonic() < deadline, configuration.with_suffix(".log").read_text()
+            threading.Event().wait(0.05)
+    sent = dcmread(received[0])
+    assert (sent.PatientComments, sent.PatientName, sent.ClinicalTrialSubjectID) == ("a comment", "PSN-1", "PSN-1")
 
 
 @pytest.mark.slow
@@ -368,7 +382,7 @@ def send(port: int, uids: list[str], folder: Path) -> None:
             ds = Dataset()
             ds.SOPClassUID, ds.SOPInstanceUID = CTImageStorage, uid
             ds.StudyInstanceUID, ds.SeriesInstanceUID = "1.2.3", "1.2.3.1"
-            ds.PatientID = "P1"
+            ds.PatientID, ds.PatientComments = "P1", "a comment that is long"
             path = folder / uid
             ds.save_as(path, implicit_vr=False, little_endian=True, enforce_file_format=False)
             assert association.send_c_store(CTImageStorage, uid, context_id, path).status == 0x0000
