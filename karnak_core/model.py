@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -124,6 +125,10 @@ class Outgoing:
     transfer_syntax_uid: str
     #: what :attr:`Instance.facts` holds, as it goes out; None: as it was received
     facts: Mapping[str, str] | None = None
+    #: transfer syntax UIDs that core can make of it where the peer does not take it as it is, the best first
+    alternatives: tuple[str, ...] = ()
+    #: gives it in one of ``alternatives``, for as long as its context lasts; raises DeliveryError
+    convert: Callable[[str], AbstractContextManager[Outgoing]] | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)

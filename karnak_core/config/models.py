@@ -21,11 +21,13 @@ from karnak_core.config.names import (
     HostOrBlank,
     Name,
     SOPClasses,
+    TransferSyntaxText,
 )
 from karnak_core.config.parts import Model, Part, Sections
 from karnak_core.config.profiles import EACH_ONCE, ProfileText
 from karnak_core.config.quantities import Duration, Size, format_duration
 from karnak_core.config.tls import ServerTLS
+from karnak_core.pixels.syntaxes import NATIVE, transfer_syntax
 
 DAY = 86400.0
 
@@ -109,6 +111,20 @@ class Destination(Part):
     authorized_sop_classes: SOPClasses = Field(
         default=(), description="only these SOP classes, by UID, name or keyword; empty: all"
     )
+    transfer_syntax: TransferSyntaxText = Field(
+        default="keep", description="what pixels are sent in: keep, or a transfer syntax by UID or keyword"
+    )
+    transcode_only_uncompressed: bool | None = Field(
+        default=None,
+        description="true: what is compressed stays as it is; default: true where transfer_syntax is a compressed one",
+    )
+    quality: int = Field(default=85, ge=1, le=100, description="of JPEG and JPEG XL with losses, 1–100")
+    compression_ratio: float = Field(
+        default=10.0, gt=1, le=1000, description="of JPEG 2000 and HTJ2K with losses: bytes before by bytes afterwards"
+    )
+    near_lossless_error: int = Field(
+        default=2, ge=1, le=255, description="of JPEG-LS near-lossless: what a pixel may differ by"
+    )
     de_identification: DeIdentification | None = Field(default=None, description="de-identify what is sent")
     tag_morphing: TagMorphing | None = Field(
         default=None, description="change data elements of what is sent; never together with de_identification"
@@ -124,6 +140,13 @@ class Destination(Part):
     )
     retry_first: Duration = Field(default=5.0, ge=0.1, le=DAY, description="longest wait before the first retry")
     retry_longest: Duration = Field(default=900.0, ge=1, le=7 * DAY, description="longest wait between two retries")
+
+    @property
+    def only_uncompressed(self) -> bool:
+        """True: what is compressed stays as it is."""
+        if self.transcode_only_uncompressed is not None:
+            return self.transcode_only_uncompressed
+        return transfer_syntax(self.transfer_syntax) not in ("", *NATIVE)
 
     @field_validator("tag_morphing")
     @classmethod

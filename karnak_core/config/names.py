@@ -14,6 +14,7 @@ from pydicom._uid_dict import UID_dictionary
 
 from karnak_core.config.reading import reading
 from karnak_core.expressions import Condition, ExpressionError
+from karnak_core.pixels.syntaxes import transfer_syntax
 
 #: DICOM PS3.5 section 9.1
 _UID = re.compile(r"(?:0|[1-9][0-9]*)(?:\.(?:0|[1-9][0-9]*))+")
@@ -78,6 +79,15 @@ HostOrBlank = Annotated[str, AfterValidator(_host_or_blank)]
 Description = Annotated[str, AfterValidator(_description)]
 #: an expression on an instance's elements; blank: always
 ConditionText = Annotated[str, AfterValidator(_condition)]
+
+
+def _transfer_syntax(text: str) -> str:
+    transfer_syntax(text)
+    return text
+
+
+#: ``keep``, or what instances can be sent in, by UID or keyword
+TransferSyntaxText = Annotated[str, AfterValidator(_transfer_syntax)]
 
 
 class _NameOf(str):

@@ -3,34 +3,58 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Protocol
 
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify import Excluded as ExcludedByProfile
 from karnak_core.deidentify import Fetch, Profile, Project, Result
-from karnak_core.deliver.cleaned import cleaned_pixels
 from karnak_core.errors import Excluded, Permanent
 from karnak_core.leaks import Encoded, find_leaks
-from karnak_core.model import Instance, PseudonymSource
-from karnak_core.pixels.cleaning import plan_cleaning
-from karnak_core.rewrite import Apart, Together, put_together
+from karnak_core.model import PseudonymSource
+from karnak_core.pixels.cleaning import Cleaning, plan_cleaning
+from karnak_core.rewrite import Apart, Together
+
+
+def _unchecked(_together: Together) -> None:
+    """Have nothing against it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Changed:
+    """A data set as it goes out."""
+
+    dataset: Dataset
+    #: what has to be done to its pixels; None: nothing
+    cleaning: Cleaning | None = None
+    #: looks at the whole of what is sent; raises DeliveryError: it must not be
+    check: Callable[[Together], None] = field(default=_unchecked)
 
 
 class Identity(Protocol):
     """What a destination does to data sets before they are sent; used by all its workers."""
 
-    def changed(self, instance: Instance, apart: Apart, workspace: Path) -> Together:
-        """Return the instance as it goes out; raises DeliveryError: it must not, or cannot."""
+    def changed(self, apart: Apart, received_at: int) -> Changed:
+        """Return a data set as it goes out; raises DeliveryError: it must not, or cannot."""
         ...
 
     def close(self) -> None:
         """Give back connections."""
         ...
+
+
+@dataclass(frozen=True)
+class Unchanged:
+    """Leaves data sets as they are."""
+
+    def changed(self, apart: Apart, _received_at: int) -> Changed:
+        """Return the data set as it was received."""
+        return Changed(dataset=apart.dataset)
+
+    def close(self) -> None:
+        """Hold nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +67,9 @@ class TagMorphing:
     fetch: Fetch
     give_back: Callable[[], None]
 
-    def changed(self, instance: Instance, apart: Apart, workspace: Path) -> Together:
-        """Return the instance with its elements changed."""
-        result = self.profile.morph(apart.dataset, self.project(), fetch=self.fetch)
-        return put_together(apart, _of(result).dataset, workspace, source_ae_title=instance.forward_node)
+    def changed(self, apart: Apart, _received_at: int) -> Changed:
+        """Return the data set with its elements changed; pixels stay, as in the reference."""
+        return Changed(dataset=_of(self.profile.morph(apart.dataset, self.project(), fetch=self.fetch)).dataset)
 
     def close(self) -> None:
         """Close what the profile's requests were sent with."""
@@ -64,39 +87,23 @@ class DeIdentification:
     give_back: Callable[[], None]
     leak_check: bool
 
-    def changed(self, instance: Instance, apart: Apart, workspace: Path) -> Together:
-        """Return the de-identified instance."""
+    def changed(self, apart: Apart, received_at: int) -> Changed:
+        """Return the data set de-identified."""
         project = self.project()
         pseudonym = self.source.pseudonym(apart.dataset, project.name)
         # the time of reception, so that every attempt gives the same bytes
-        at = datetime.fromtimestamp(instance.received_at / 1000, UTC)
+        at = datetime.fromtimestamp(received_at / 1000, UTC)
         result = _of(self.profile.apply(apart.dataset, project, pseudonym, fetch=self.fetch, at=at))
-        together = self._together(instance, apart, result.dataset, project, workspace)
-        try:
-            if self.leak_check:
-                _check_for_leaks(apart, together, result.kept, pseudonym)
-        except BaseException:
-            together.close()
-            raise
-        return together
 
-    def _together(
-        self, instance: Instance, apart: Apart, dataset: Dataset, project: Project, workspace: Path
-    ) -> Together:
-        """Return the new elements with the pixels, cleaned where the profile wants it."""
-        cleaning = plan_cleaning(self.profile, apart.dataset, dataset, project, bool(apart.pixels))
-        if cleaning is None:
-            return put_together(apart, dataset, workspace, source_ae_title=instance.forward_node)
-        cleaned = cleaned_pixels(apart, dataset, cleaning, workspace)
-        with closing(cleaned.made) as pixels:
-            return put_together(
-                apart,
-                cleaned.dataset,
-                workspace,
-                source_ae_title=instance.forward_node,
-                transfer_syntax_uid=cleaned.transfer_syntax_uid,
-                new_pixels=pixels,
-            )
+        def check(together: Together) -> None:
+            if self.leak_check:
+                check_for_leaks(apart, together, result.kept, pseudonym)
+
+        return Changed(
+            dataset=result.dataset,
+            cleaning=plan_cleaning(self.profile, apart.dataset, result.dataset, project, bool(apart.pixels)),
+            check=check,
+        )
 
     def close(self) -> None:
         """Close the source of pseudonyms, and what the profile's requests were sent with."""
@@ -110,7 +117,8 @@ def _of(result: Result | ExcludedByProfile) -> Result:
     return result
 
 
-def _check_for_leaks(apart: Apart, together: Together, kept: frozenset[int], pseudonym: str) -> None:
+def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int], pseudonym: str) -> None:
+    """Search what goes out for the identifiers of what was received; raises Permanent, which names the place."""
     leaks = find_leaks(
         Encoded(dataset=apart.encoded, implicit=apart.implicit, little=apart.little),
         Encoded(

@@ -1,44 +1,22 @@
 """What happens to an instance on its way to one destination, step by step.
 
-SOP class filter -> condition -> plugins -> de-identification or tag morphing -> what is to be sent. Every step returns
-or raises; the outcome is stored elsewhere, once. An instance that no step changes is sent from its spool file, which is
-not even opened here.
+SOP class filter -> condition -> plugins -> de-identification or tag morphing -> pixels -> what is sent. Every step
+returns or raises; the outcome is stored elsewhere, once. An instance that no step changes is sent from its spool file,
+which is not even opened here.
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
 from types import MappingProxyType
 
+from karnak_core.deliver.conversion import Conversion, Prepared
 from karnak_core.deliver.filters import Filters, LazyHeader
-from karnak_core.deliver.identity import Identity
 from karnak_core.errors import DeliveryError, Permanent
 from karnak_core.model import Due, FollowUp, Instance, Outgoing
-from karnak_core.rewrite import MadeFile, taken_apart
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Prepared:
-    """An instance that is ready to be sent."""
-
-    outgoing: Outgoing
-    #: the file that was made for it; None: it goes out as it was received
-    made: MadeFile | None = None
-
-    @property
-    def made_bytes(self) -> int:
-        """Bytes that it takes beside the spool, until it is closed."""
-        return self.outgoing.size if self.made else 0
-
-    def close(self) -> None:
-        """Give up what was made; may be called twice."""
-        if self.made is not None:
-            self.made.close()
 
 
 class Pipeline:
@@ -46,10 +24,8 @@ class Pipeline:
 
     Parameters
     ----------
-    identity
-        None: data sets go out as they were received.
-    workspace
-        A folder for files that are made on the way.
+    conversion
+        What is made of an instance; None: it goes out as it was received, whatever the peer takes.
     follow_ups
         What is done after instances were sent, by its key.
     """
@@ -57,13 +33,11 @@ class Pipeline:
     def __init__(
         self,
         filters: Filters,
-        identity: Identity | None = None,
-        workspace: Path = Path(),
+        conversion: Conversion | None = None,
         follow_ups: Mapping[str, FollowUp] = MappingProxyType({}),
     ) -> None:
         self._filters = filters
-        self._identity = identity
-        self._workspace = workspace
+        self._conversion = conversion
         self._follow_ups = follow_ups
 
     def prepare(self, instance: Instance) -> Prepared:
@@ -74,24 +48,23 @@ class Pipeline:
         DeliveryError
             It must not or cannot be sent; with the reason.
         """
+        received = Outgoing(
+            path=instance.path,
+            dataset_offset=instance.dataset_offset,
+            size=instance.size,
+            sop_class_uid=instance.sop_class_uid,
+            sop_instance_uid=instance.sop_instance_uid,
+            study_instance_uid=instance.study_instance_uid,
+            series_instance_uid=instance.series_instance_uid,
+            transfer_syntax_uid=instance.transfer_syntax_uid,
+        )
         try:
             self._filters.check(instance)
-            if self._identity is not None:
-                return self._changed(instance, self._identity)
+            if self._conversion is None:
+                return Prepared(outgoing=received)
+            return self._conversion.prepare(received, instance.received_at, instance.forward_node)
         except FileNotFoundError as error:
             raise Permanent("the spool file is missing") from error
-        return Prepared(
-            outgoing=Outgoing(
-                path=instance.path,
-                dataset_offset=instance.dataset_offset,
-                size=instance.size,
-                sop_class_uid=instance.sop_class_uid,
-                sop_instance_uid=instance.sop_instance_uid,
-                study_instance_uid=instance.study_instance_uid,
-                series_instance_uid=instance.series_instance_uid,
-                transfer_syntax_uid=instance.transfer_syntax_uid,
-            )
-        )
 
     def due(self, instance: Instance, outgoing: Outgoing) -> tuple[Due, ...]:
         """Return what is to be done after an instance was sent."""
@@ -115,13 +88,7 @@ class Pipeline:
 
     def close(self) -> None:
         """Give back what the steps hold; after the last worker has ended."""
-        for part in (self._identity, *self._follow_ups.values()):
+        identity = self._conversion.identity if self._conversion else None
+        for part in (identity, *self._follow_ups.values()):
             if part is not None:
                 part.close()
-
-    def _changed(self, instance: Instance, identity: Identity) -> Prepared:
-        with taken_apart(
-            instance.path, instance.transfer_syntax_uid, instance.dataset_offset, self._workspace
-        ) as apart:
-            together = identity.changed(instance, apart, self._workspace)
-        return Prepared(outgoing=together.outgoing, made=together.made)

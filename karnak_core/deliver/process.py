@@ -16,13 +16,16 @@ from karnak_core.config.store import Following
 from karnak_core.config.uses import authenticators_in
 from karnak_core.database import Database
 from karnak_core.deliver.contexts import Contexts
+from karnak_core.deliver.conversion import Conversion
 from karnak_core.deliver.filters import Filters
 from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.pipeline import Pipeline
+from karnak_core.deliver.pixels import PixelRule
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.worker import Doorbell, Route, Worker
 from karnak_core.expressions import Condition
 from karnak_core.model import FollowUp
+from karnak_core.pixels import TranscodeOptions, transfer_syntax
 from karnak_core.plugins import Plugins
 from karnak_core.spool import health, leases, processes, retention, room, wakeups
 from karnak_core.spool.afterwards import Watcher
@@ -226,7 +229,9 @@ class DeliveryProcess:
             options=destination.options,
             context=context,
             pipeline=Pipeline(
-                filters, identity, self._workspace, self._follow_ups(configuration, forward_node, destination)
+                filters,
+                Conversion(identity=identity, pixels=_pixel_rule(destination), workspace=self._workspace),
+                self._follow_ups(configuration, forward_node, destination),
             ),
             watchers=tuple(
                 Watcher(part=one.key, interval=int(one.interval * 1000)) for one in destination.notifications
@@ -267,6 +272,18 @@ class DeliveryProcess:
                 pipeline.close()
             except Exception:
                 logger.exception("what a destination de-identifies with failed to close")
+
+
+def _pixel_rule(destination: Destination) -> PixelRule:
+    return PixelRule(
+        wanted=transfer_syntax(destination.transfer_syntax),
+        only_uncompressed=destination.only_uncompressed,
+        options=TranscodeOptions(
+            quality=destination.quality,
+            ratio=destination.compression_ratio,
+            near_lossless_error=destination.near_lossless_error,
+        ),
+    )
 
 
 def _used(configuration: Configuration, destination: Destination) -> Any:

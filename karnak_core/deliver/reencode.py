@@ -9,9 +9,8 @@ what cannot be carried over raises.
 from __future__ import annotations
 
 import struct
-import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import IO, Any, BinaryIO, Final, cast
 
@@ -29,6 +28,7 @@ from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 from karnak_core.errors import DeliveryError, Permanent, Retryable
 from karnak_core.model import Outgoing
 from karnak_core.part10 import BLOCK, plain_dataset
+from karnak_core.rewrite import MadeFile
 
 UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_DATA: Final = 0x7FE00010
@@ -43,17 +43,27 @@ BINARY_VRS: Final = frozenset(("OB", "UN", "SV", "UV", *WORD_SIZES))
 
 
 @contextmanager
-def reencoded(outgoing: Outgoing, transfer_syntax_uid: str, workspace: Path) -> Iterator[tuple[Path, int, int]]:
-    """Give a temporary file in ``workspace`` with the data set in another transfer syntax: path, offset and length.
+def reencoded(
+    outgoing: Outgoing, transfer_syntax_uid: str, workspace: Path, beginning: bytes = b""
+) -> Iterator[tuple[Path, int, int]]:
+    """Give a temporary file with the data set in another transfer syntax: path, offset and length.
+
+    Parameters
+    ----------
+    workspace
+        A folder for a large one.
+    beginning
+        What is to stand before the data set.
 
     Raises
     ------
     Permanent
         The data set cannot be carried over without loss.
     """
-    workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
-    with tempfile.NamedTemporaryFile(dir=workspace, prefix="reencode-") as target:
+    target = MadeFile(outgoing.size, workspace)
+    with closing(target):
         try:
+            target.file.write(beginning)
             _convert(outgoing, transfer_syntax_uid, target.file, workspace)
         except (DeliveryError, FileNotFoundError):
             raise
@@ -63,8 +73,7 @@ def reencoded(outgoing: Outgoing, transfer_syntax_uid: str, workspace: Path) -> 
             raise Permanent(
                 f"cannot be written in transfer syntax {transfer_syntax_uid}: {type(error).__name__}"
             ) from error
-        target.flush()
-        yield Path(target.name), 0, target.tell()
+        yield target.path, len(beginning), target.size
 
 
 def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], workspace: Path) -> None:

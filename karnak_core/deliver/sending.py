@@ -8,9 +8,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
-from karnak_core.deliver.pipeline import Pipeline, Prepared
+from karnak_core.deliver.conversion import Prepared
+from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule, decide
 from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable
 from karnak_core.model import BatchDestination, Delivery, Destination, Due, Outcome, Outgoing, Sent, State
@@ -63,12 +65,14 @@ def _sent_off(
     ready: Sequence[tuple[Delivery, Prepared]], pipeline: Pipeline, destination: Destination, rule: RetryRule
 ) -> Iterator[tuple[Delivery, Outcome, DeliveryError | None]]:
     waiting = {id(prepared.outgoing): delivery for delivery, prepared in ready}
+    notes = {id(prepared.outgoing): prepared.note for _, prepared in ready if prepared.note}
     for outgoing, answer in _send([prepared.outgoing for _, prepared in ready], destination):
         if id(outgoing) not in waiting:
             logger.error("a destination answered for an instance twice, or for one it was not given")
             continue
         delivery = waiting.pop(id(outgoing))
         if isinstance(answer, Sent):
+            answer = _with_note(answer, notes.get(id(outgoing), ""))
             yield delivery, _sent(answer, outgoing, pipeline.due(delivery.instance, outgoing)), None
             continue
         if not isinstance(answer, DeliveryError):
@@ -109,6 +113,10 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
                 return
         except Exception as error:
             yield outgoing, _bug(error, "sending", outgoing.path)
+
+
+def _with_note(answer: Sent, note: str) -> Sent:
+    return replace(answer, warning="; ".join(filter(None, (note, answer.warning)))) if note else answer
 
 
 def _sent(answer: Sent, outgoing: Outgoing, due: tuple[Due, ...]) -> Outcome:

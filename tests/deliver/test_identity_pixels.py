@@ -13,11 +13,10 @@ from pydicom import Dataset
 from pydicom.encaps import encapsulate
 
 from karnak_core.deidentify import Profile, Project
+from karnak_core.deliver.conversion import Conversion
 from karnak_core.deliver.identity import DeIdentification
 from karnak_core.errors import Permanent
-from karnak_core.model import Instance
 from karnak_core.part10 import read_outgoing
-from karnak_core.rewrite import taken_apart
 from karnak_core.testing import make_file
 
 PROFILE = Profile.from_yaml(
@@ -51,21 +50,6 @@ def change(tmp_path: Path, profile: Profile = PROFILE, **elements: Any) -> Datas
     """Return the instance that goes out."""
     path = make_file(tmp_path, **elements)
     outgoing = read_outgoing(path)
-    instance = Instance(
-        id=1,
-        forward_node="FORWARD",
-        calling_ae_title="US1",
-        peer_host="127.0.0.1",
-        received_at=1_700_000_000_000,
-        sop_class_uid=outgoing.sop_class_uid,
-        sop_instance_uid=outgoing.sop_instance_uid,
-        study_instance_uid="",
-        series_instance_uid="",
-        transfer_syntax_uid=outgoing.transfer_syntax_uid,
-        path=path,
-        dataset_offset=outgoing.dataset_offset,
-        size=outgoing.size,
-    )
     identity = DeIdentification(
         profile=profile,
         project=lambda: Project(name="P", secret=bytes(16)),
@@ -74,13 +58,12 @@ def change(tmp_path: Path, profile: Profile = PROFILE, **elements: Any) -> Datas
         give_back=lambda: None,
         leak_check=True,
     )
-    with taken_apart(path, outgoing.transfer_syntax_uid, outgoing.dataset_offset, tmp_path) as apart:
-        together = identity.changed(instance, apart, tmp_path)
+    prepared = Conversion(identity=identity, workspace=tmp_path).prepare(outgoing, 1_700_000_000_000, "FORWARD")
     try:
-        with open(together.outgoing.path, "rb") as file:
+        with open(prepared.outgoing.path, "rb") as file:
             return pydicom.dcmread(io.BytesIO(file.read()))
     finally:
-        together.close()
+        prepared.close()
 
 
 EXPLICIT, IMPLICIT, BIG_ENDIAN = "1.2.840.10008.1.2.1", "1.2.840.10008.1.2", "1.2.840.10008.1.2.2"

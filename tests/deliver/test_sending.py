@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from karnak_core.deliver.pipeline import Prepared
+from karnak_core.deliver.conversion import Prepared
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.sending import deliver
 from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable, Unreachable
