@@ -80,10 +80,6 @@ class Cleaning:
         planes = self.planes
         if planes:
             check_defaceable(image)
-            if len(planes) not in (1, image.number_of_frames):
-                raise DeidentificationError(
-                    f"the CT has {image.number_of_frames} frames and says of {len(planes)} how they lie"
-                )
 
         def edit(index: int, frame: Frame) -> Frame:
             if planes:

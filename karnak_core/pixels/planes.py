@@ -88,7 +88,11 @@ def axial_planes(header: Dataset) -> tuple[AxialPlane, ...]:
 
 def _planes(header: Dataset) -> Iterator[AxialPlane | None]:
     shared = _items(header, "SharedFunctionalGroupsSequence")
-    for group in _items(header, "PerFrameFunctionalGroupsSequence") or [Dataset()]:
+    groups = _items(header, "PerFrameFunctionalGroupsSequence")
+    frames = int((_numbers_of(header, "NumberOfFrames") or [1])[0])
+    if groups and len(groups) != frames:
+        raise DeidentificationError(f"the CT has {frames} frames and says of {len(groups)} how they lie")
+    for group in groups or [Dataset()]:
         levels = [group, *shared]
         orientation = _numbers(levels, header, _ORIENTATION)
         if len(orientation) < 6:
