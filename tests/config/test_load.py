@@ -20,6 +20,14 @@ from karnak_core.plugins import Plugins
 Load = Callable[[str], Configuration]
 Problems = Callable[[str], list[str]]
 
+#: those of every destination and those of the type, in one order
+KEYS_OF_A_PEER = ", ".join(
+    sorted(
+        {*Destination.model_fields, "ae_title", "headers", "hostname", "password", "port", "timeout", "tls"}
+        - {"options"}
+    )
+)
+
 
 def test_every_key_is_read(read: Load) -> None:
     configuration = read("""
@@ -80,7 +88,8 @@ def test_what_is_not_written_has_its_default(read: Load) -> None:
         "retention_days": 30,
         "retention_deliveries": 150_000,
     }
-    assert configuration.model_dump()["forward_nodes"][0]["destinations"][0] == {
+    destination = configuration.model_dump()["forward_nodes"][0]["destinations"][0]
+    expected = {
         "name": "d",
         "type": "folder",
         "directory": "x",
@@ -96,6 +105,8 @@ def test_what_is_not_written_has_its_default(read: Load) -> None:
         "retry_first": "5 s",
         "retry_longest": "15 min",
     }
+    assert {key: destination[key] for key in expected} == expected
+    assert destination.keys() == Destination.model_fields.keys() - {"options"} | {"directory", "pattern"}
 
 
 def test_all_problems_are_told_at_once(problems_of: Problems) -> None:
@@ -122,9 +133,7 @@ def test_all_problems_are_told_at_once(problems_of: Problems) -> None:
         "forward_nodes[0].sources[0].check_hostname: true needs a hostname to check",
         "forward_nodes[0].sources[1].ae_title: is missing",
         "forward_nodes[0].destinations[1].port: 70000 is not 1 to 65535",
-        "forward_nodes[0].destinations[1].prot: unknown key; known: ae_title, authorized_sop_classes, condition, "
-        "de_identification, description, enabled, headers, hostname, name, password, paused, port, retry_first, "
-        "retry_for, retry_longest, tag_morphing, timeout, tls, type",
+        f"forward_nodes[0].destinations[1].prot: unknown key; known: {KEYS_OF_A_PEER}",
         "forward_nodes[0].destinations[2].type: 'dicm' is not a known type; known: folder, guarded, peer",
         "forward_nodes[0].destinations[3].ae_title: is missing",
         "forward_nodes[0].destinations[3].name: is missing",
@@ -187,9 +196,7 @@ def test_an_ae_title_that_looks_like_something_else_needs_no_quotes(read: Load, 
         ("tls: 5", "tls: is not a mapping of keys to values and 5 is not true or false"),
         ("headers: 5", "headers: 5 is not text and is not a mapping of keys to values"),
         ("headers: {a: [1]}", "headers.a: a list is not text"),
-        ("options: {port: 1}", "options: unknown key; known: ae_title, authorized_sop_classes, condition, "
-         "de_identification, description, enabled, headers, hostname, name, password, paused, port, retry_first, "
-         "retry_for, retry_longest, tag_morphing, timeout, tls, type"),
+        ("options: {port: 1}", f"options: unknown key; known: {KEYS_OF_A_PEER}"),
     ],
 )  # fmt: skip
 def test_a_wrong_value_of_a_destination_is_told(problems_of: Problems, written: str, message: str) -> None:
