@@ -35,8 +35,8 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     with closing(open_database(url, tmp_path)) as opened:
         if url is not None:
             with opened.write() as connection:
-                metadata.drop_all(connection)
-                metadata.create_all(connection)
+                connection.exec_driver_sql("DROP TABLE IF EXISTS pseudonym")
+                metadata.tables["pseudonym"].create(connection)
         yield opened
 
 
