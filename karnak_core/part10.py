@@ -168,6 +168,8 @@ def plain_dataset(
 
 def _temporary_file(folder: Path, *, anywhere: bool) -> IO[bytes]:
     try:
+        if not anywhere:
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         return tempfile.TemporaryFile(dir=folder)
     except OSError as error:
         # nothing can be made in /proc/PID/fd, where files are that have no other name

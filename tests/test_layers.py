@@ -30,6 +30,7 @@ LAYERS: Sequence[Sequence[str]] = (
 
 #: Neighbours on one line that may import one another: who -> whom.
 BESIDE = {
+    "summary": {"model"},
     "dimse": {"tls"},
     "pixels": {"deidentify", "part10"},
     "plugins": {"kinds"},

@@ -21,7 +21,7 @@ from pydicom.uid import (
 
 from karnak_core.deidentify import decode_dataset
 from karnak_core.elements import UNDEFINED, UnreadableDataSet, after_sequence, is_explicit, value_of
-from karnak_core.errors import Permanent, Retryable
+from karnak_core.errors import Permanent
 from karnak_core.part10 import plain_dataset
 
 #: group of pixel data in all its forms (PS3.6)
@@ -85,10 +85,6 @@ def taken_apart(path: Path, transfer_syntax_uid: str, dataset_offset: int, works
     syntax = transfer_syntax_uid
     if syntax == DeflatedExplicitVRLittleEndian:
         syntax = ExplicitVRLittleEndian
-        try:
-            workspace.mkdir(parents=True, exist_ok=True, mode=0o700)
-        except OSError as error:
-            raise Retryable(f"cannot make a temporary file: {error.strerror}") from error
     with plain_dataset(path, transfer_syntax_uid, dataset_offset, folder=workspace) as (file, offset):
         yield _apart(file, offset, syntax)
 

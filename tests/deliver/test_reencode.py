@@ -83,7 +83,7 @@ def convert(data: bytes, source: str, target: str, folder: Path) -> bytes:
     path.write_bytes(start + data)
     with reencoded(outgoing_of(path, source, len(start)), target, folder / "workspace") as (found, offset, length):
         result = found.read_bytes()[offset : offset + length]
-    assert list((folder / "workspace").iterdir()) == []
+    assert list((folder / "workspace").glob("*")) == []
     return result
 
 
