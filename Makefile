@@ -26,6 +26,8 @@ peers:
 
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
+	@# without the codecs where there are none for this machine: the gateway says what it needs them for
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[transcode]' || \
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
 	touch $@
 

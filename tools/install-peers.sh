@@ -1,5 +1,6 @@
 #!/bin/sh
-# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc with DICOMweb, PostgreSQL.
+# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc with DICOMweb, PostgreSQL; and those
+# that check what the gateway makes: gdcm, OpenJPEG, dicom3tools.
 set -eu
 have() { command -v "$1" >/dev/null 2>&1; }
 missing=""
@@ -7,6 +8,9 @@ have dcmsend || missing="$missing dcmtk"
 have Orthanc || missing="$missing orthanc"
 ls /usr/share/orthanc/plugins/libOrthancDicomWeb.so* >/dev/null 2>&1 || missing="$missing orthanc-dicomweb"
 ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgresql"
+have dciodvfy || missing="$missing dicom3tools"
+have gdcmconv || missing="$missing libgdcm-tools"
+have opj_decompress || missing="$missing libopenjp2-tools"
 [ -n "$missing" ] || exit 0
 if ! have apt-get || [ "$(id -u)" != 0 ]; then
     echo "not installed:$missing; tests that need them are skipped" >&2

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import copy
 import hashlib
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Final
 
 from pydicom import Dataset
 from pydicom.sequence import Sequence
+from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
 from karnak_core.pixels import syntaxes as ts
@@ -73,10 +73,14 @@ def say_derived(header: Dataset, transfer_syntax_uid: str, ratio: float, new_uid
 
     Lossy compression may affect how an image is read: it is another image then (PS3.3 section C.7.6.1.1.2).
     """
+    original_uid = str(header.get("SOPInstanceUID") or "")
+    header.SOPInstanceUID = new_uid(original_uid, parameters)
+    if _is_enhanced(header):
+        # enhanced objects: what may be said of the acquisition depends on Image Type and Frame Type, which say that the
+        # image is derived from others in another sense; and they have no General Image module
+        return
     values = _values(header, "ImageType")
     header.ImageType = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
-    for item in _frame_types(header):
-        item.FrameType = ["DERIVED", *_values(item, "FrameType")[1:]]
     said = str(header.get("DerivationDescription") or "")
     added = f"lossy compression {ts.SYNTAXES[transfer_syntax_uid].keyword}, ratio {ratio:.4g}"
     if len(said) + len(added) + 2 <= _LONGEST_TEXT:
@@ -84,10 +88,14 @@ def say_derived(header: Dataset, transfer_syntax_uid: str, ratio: float, new_uid
     header.DerivationCodeSequence = _with(header, "DerivationCodeSequence", _code("113040", "Lossy Compression"))
     source = Dataset()
     source.ReferencedSOPClassUID = header.get("SOPClassUID")
-    source.ReferencedSOPInstanceUID = header.get("SOPInstanceUID")
+    source.ReferencedSOPInstanceUID = original_uid
     source.PurposeOfReferenceCodeSequence = Sequence([_code("121320", "Uncompressed predecessor")])
     header.SourceImageSequence = _with(header, "SourceImageSequence", source)
-    header.SOPInstanceUID = new_uid(str(header.get("SOPInstanceUID") or ""), parameters)
+
+
+def _is_enhanced(header: Dataset) -> bool:
+    groups = any(keyword in header for keyword in _FUNCTIONAL_GROUPS)
+    return groups or "Enhanced" in UID(str(header.get("SOPClassUID") or "")).name
 
 
 def _values(header: Dataset, keyword: str) -> list[object]:
@@ -95,21 +103,6 @@ def _values(header: Dataset, keyword: str) -> list[object]:
     if value is None or value == "":
         return []
     return [value] if isinstance(value, (str, float, int)) else list(value)
-
-
-def _frame_types(header: Dataset) -> Iterator[Dataset]:
-    """Yield items of functional groups with a Frame Type, which repeats Image Type for a frame.
-
-    They are the given header's own: sequences are copied first.
-    """
-    for keyword in _FUNCTIONAL_GROUPS:
-        if keyword not in header:
-            continue
-        setattr(header, keyword, copy.deepcopy(header[keyword].value))
-        for group in header[keyword].value:
-            for element in group:
-                if element.VR == "SQ":
-                    yield from (item for item in element.value if "FrameType" in item)
 
 
 def _with(header: Dataset, keyword: str, item: Dataset) -> Sequence:

@@ -73,6 +73,9 @@ def _holds(syntax: ts.TransferSyntax, image: ImageDescription) -> bool:
 def _holds_lossy(syntax: ts.TransferSyntax, image: ImageDescription) -> bool:
     if image.photometric_interpretation == "PALETTE COLOR" or (image.pixel_representation and not syntax.signed):
         return False
+    if syntax.uid == ts.JPEG_XL:
+        # its own colour space is made of RGB
+        return image.photometric_interpretation != "YBR_FULL"
     if syntax.uid == ts.JPEG_BASELINE:
         return image.bits_allocated == image.bits_stored == 8
     if syntax.uid == ts.JPEG_EXTENDED:

@@ -100,6 +100,27 @@ def frame_is_ls(frame: bytes) -> bool:
     return b"\xff\xf7" in frame[:4096]
 
 
+def without_color_marks(frame: bytes) -> bytes:
+    """Return a JPEG frame of three components that says nothing of their colour space: the data set does.
+
+    Adobe's marker goes, and components called R, G and B become 1, 2 and 3: there are readers that believe these more.
+    """
+    parts = [frame[:2]]
+    offset = 2
+    while True:
+        marker, length = struct.unpack_from(">xBH", frame, offset)
+        segment = bytearray(frame[offset : offset + 2 + length])
+        offset += 2 + length
+        if marker in _FRAME_MARKERS:
+            segment[10:19:3] = b"\1\2\3"
+        elif marker == 0xDA:
+            segment[5:11:2] = b"\1\2\3"
+        if marker != 0xEE:
+            parts.append(bytes(segment))
+        if marker == 0xDA:
+            return b"".join((*parts, frame[offset:]))
+
+
 def _frame(body: bytes) -> Codestream:
     precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
     names = body[6 : 6 + 3 * samples : 3]

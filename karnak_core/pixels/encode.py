@@ -11,6 +11,7 @@ from typing import Any, Final
 import numpy as np
 
 from karnak_core.pixels import syntaxes as ts
+from karnak_core.pixels.codestream import without_color_marks
 from karnak_core.pixels.errors import CannotTranscode
 from karnak_core.pixels.image import Frame, ImageDescription
 from karnak_core.pixels.libraries import OPENJPEG, is_codec_error, library
@@ -102,20 +103,20 @@ def _rle(_uid: str, image: ImageDescription, _options: TranscodeOptions) -> _Mad
 
 
 def _jpeg_lossless(uid: str, image: ImageDescription, _options: TranscodeOptions) -> _Made:
-    # what is called a colour space is only that of the codec: there is no transform
+    # the same before and after: there is no transform. Not YCBCR: what the codec makes of it, few others can decode
     space = "GRAYSCALE" if image.samples_per_pixel == 1 else "RGB"
+    is_other = image.samples_per_pixel > 1 and image.photometric_interpretation != "RGB"
 
     def encode(frame: Frame) -> bytes:
-        return bytes(
-            library("imagecodecs").jpeg8_encode(
-                unsigned(frame, image.bits_stored),
-                lossless=True,
-                predictor=PREDICTORS[uid],
-                bitspersample=image.bits_stored,
-                colorspace=space,
-                outcolorspace=space,
-            )
+        encoded: bytes = library("imagecodecs").jpeg8_encode(
+            unsigned(frame, image.bits_stored),
+            lossless=True,
+            predictor=PREDICTORS[uid],
+            bitspersample=image.bits_stored,
+            colorspace=space,
+            outcolorspace=space,
         )
+        return without_color_marks(encoded) if is_other else encoded
 
     return encode, image
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+from pydicom.pixels.processing import convert_color_space
 
 from karnak_core.pixels import syntaxes as ts
 from karnak_core.pixels.codestream import read_jpeg, trimmed
@@ -47,10 +48,10 @@ def verify(
         raise CannotTranscode(f"what {syntax.keyword} made of a frame is not decoded again: {error.reason}") from error
     if syntax.lossless:
         same = bool(np.array_equal(decoded, frame))
-    elif image.photometric_interpretation == "YBR_FULL":
-        # decoded as RGB: nothing that could be compared
-        same = True
     else:
+        if image.photometric_interpretation == "YBR_FULL" and described.photometric_interpretation != "YBR_FULL":
+            # decoded as RGB
+            frame = convert_color_space(frame, "YBR_FULL", "RGB")
         same = _is_like(decoded, frame, image, options.near_lossless_error if syntax.uid == ts.JPEG_LS_NEAR else None)
     if not same:
         raise CannotTranscode(f"what {syntax.keyword} made of a frame is not the same when it is decoded again")

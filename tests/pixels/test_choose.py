@@ -141,6 +141,8 @@ def test_configured_syntax_is_for_what_can_be_read_and_may_be_changed(
         (ts.JPEG_2000_LOSSLESS, LONG, ts.EXPLICIT),
         (ts.HTJ2K, CT, ts.HTJ2K),
         (ts.JPEG_XL, CT, ts.JPEG_XL_LOSSLESS),
+        (ts.JPEG_XL, COLOR, ts.JPEG_XL),
+        (ts.JPEG_XL, {**COLOR, "photometric_interpretation": "YBR_FULL"}, ts.JPEG_XL_LOSSLESS),
         (ts.JPEG_XL_RECOMPRESSION, {}, ts.JPEG_XL_LOSSLESS),
         (ts.RLE, LONG, ts.EXPLICIT),
         (ts.IMPLICIT, BIT, ts.IMPLICIT),

@@ -146,17 +146,14 @@ def test_losses_are_added_to_those_before() -> None:
     assert header.DerivationDescription.startswith("cropped; lossy compression")
 
 
-def test_frame_types_follow_the_image_type() -> None:
-    src = source(photo())
-    kind = Dataset()
-    kind.FrameType = ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
-    group = Dataset()
-    group.CTImageFrameTypeSequence = [kind]
-    src.header.SharedFunctionalGroupsSequence = [group]
+def test_enhanced_objects_keep_their_image_type_on_which_their_acquisition_attributes_depend() -> None:
+    src = source(photo(), ImageType=["ORIGINAL", "PRIMARY", "VOLUME", "NONE"])
+    src.header.SharedFunctionalGroupsSequence = [Dataset()]
     header = done(src, ts.JPEG_BASELINE)[0].header
-    changed = header.SharedFunctionalGroupsSequence[0].CTImageFrameTypeSequence[0].FrameType
-    assert changed == ["DERIVED", "PRIMARY", "VOLUME", "NONE"]
-    assert kind.FrameType[0] == "ORIGINAL"
+    assert header.ImageType == ["ORIGINAL", "PRIMARY", "VOLUME", "NONE"]
+    assert "SourceImageSequence" not in header
+    assert header.LossyImageCompression == "01"
+    assert header.SOPInstanceUID != "2.25.111"
 
 
 def test_losses_of_the_source_are_said_when_its_transfer_syntax_says_them_no_more() -> None:
