@@ -13,6 +13,8 @@ from karnak_core.config.parts import Part
 from karnak_core.config.quantities import Duration
 from karnak_core.config.secret import Secret
 
+DAY = 86400.0
+
 
 class Afterwards(Part):
     """A part that the ledger remembers what it has done."""
@@ -49,3 +51,8 @@ class Notification(Afterwards):
     interval: Duration = Field(
         default=45.0, ge=1, le=86400, description="a study is told about when nothing came for so long"
     )
+    retry_for: Duration = Field(
+        default=7 * DAY, ge=0, le=365 * DAY, description="how long it is tried again before it is failed"
+    )
+    retry_first: Duration = Field(default=30.0, ge=0.1, le=DAY, description="longest wait before the first retry")
+    retry_longest: Duration = Field(default=900.0, ge=1, le=7 * DAY, description="longest wait between two retries")

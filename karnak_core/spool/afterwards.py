@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -52,15 +52,20 @@ def store_due(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outco
 
 def watch(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]], watchers: Sequence[Watcher]) -> None:
     """Note that something became of studies, so that people are told when nothing more comes for a while."""
+    studies = {
+        (item.instance.forward_node, item.destination, item.instance.study_instance_uid)
+        for item, outcome in settled
+        # who was not tried is no news
+        if outcome.counts or outcome.reason
+    }
+    watch_studies(connection, studies, watchers)
+
+
+def watch_studies(
+    connection: sa.Connection, studies: Iterable[tuple[str, str, str]], watchers: Sequence[Watcher]
+) -> None:
+    """Have a look at studies, each of a node and a destination, when nothing more comes for a while."""
     now = now_ms()
-    studies = sorted(
-        {
-            (item.instance.forward_node, item.destination, item.instance.study_instance_uid)
-            for item, outcome in settled
-            # who was not tried is no news
-            if outcome.counts or outcome.reason
-        }
-    )
     rows = [
         {
             "forward_node": node,
@@ -71,7 +76,7 @@ def watch(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]]
             "since": now,
             "changed_at": now,
         }
-        for node, destination, study in studies
+        for node, destination, study in sorted(studies)
         for watcher in sorted(watchers, key=lambda one: one.part)
     ]
     if rows:
@@ -116,7 +121,7 @@ def touch(connection: sa.Connection, deliveries: Sequence[int]) -> None:
                 study_watch.c.study_instance_uid == study,
             )
             .values(
-                due_at=sa.func.coalesce(study_watch.c.due_at, now),
+                due_at=now,
                 since=sa.func.coalesce(study_watch.c.since, now),
                 changed_at=_later(now),
             )

@@ -48,13 +48,18 @@ def deliveries(connection: sa.Connection, forward_node: str, destination: str, s
     rows = connection.execute(_DELIVERIES, {"study": study, "node": forward_node, "destination": destination})
     return [
         StudyDelivery(
-            row[0],
-            _STATES[row[1]],
-            row[2],
-            row[3],
-            row[4],
-            max(row[4], row[5] or 0, row[6] or 0),
-            *row[7:],
+            id=row.id,
+            state=_STATES[row.state],
+            reason=row.reason,
+            attempts=row.attempts,
+            received_at=row.received_at,
+            changed_at=max(row.received_at, row.finished_at or 0, row.decided_at or 0),
+            sop_class_uid=row.sop_class_uid,
+            series_instance_uid=row.series_instance_uid,
+            sop_instance_uid=row.sop_instance_uid,
+            sent_study_instance_uid=row.sent_study_instance_uid,
+            sent_series_instance_uid=row.sent_series_instance_uid,
+            changed=bool(row.changed),
         )
         for row in rows
     ]
@@ -96,7 +101,7 @@ _DELIVERIES = (
         instance.c.sop_instance_uid,
         delivery.c.sent_study_instance_uid,
         delivery.c.sent_series_instance_uid,
-        delivery.c.sent_facts.is_not(sa.null()),
+        delivery.c.sent_facts.is_not(sa.null()).label("changed"),
     )
     .join(instance, instance.c.id == delivery.c.instance_id)
     .where(

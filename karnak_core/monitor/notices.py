@@ -1,0 +1,256 @@
+"""Studies that something became of -> what people are to be told, once for each change.
+
+A study is looked at when it is due: nothing of it came and nothing became of it for the notification's interval. What
+still waits is waited for, up to a bound; then people are told that it waits. What was told last is remembered, and
+only what differs from it is told.
+"""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from threading import Event
+from typing import Any, Final
+
+from karnak_core.config.afterwards import Notification
+from karnak_core.config.models import Configuration, Destination
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.model import State, now_ms
+from karnak_core.monitor.summaries import Summarized, summarize
+from karnak_core.spool import notices, watches
+from karnak_core.spool.afterwards import Watcher
+from karnak_core.spool.watches import Watched
+
+logger = logging.getLogger(__name__)
+
+#: ms beyond the interval until people are told of what has not come to rest
+PATIENCE: Final = 15 * 60_000
+#: the same, where they were told already that something waits
+LONG_PATIENCE: Final = 4 * 3_600_000
+#: seconds between two looks at what is due
+PAUSE: Final = 0.5
+#: seconds between two searches for studies that nothing at all became of, and how far back they reach, ms
+SEARCH_PAUSE: Final = 300.0
+SEARCH_BACK: Final = 24 * 3_600_000
+#: studies of one look
+AT_ONCE: Final = 50
+
+
+class StudyWatch:
+    """Looks at the studies that are due. Any number of them may run, in any number of processes.
+
+    Parameters
+    ----------
+    patience, long_patience
+        ms; see :data:`PATIENCE` and :data:`LONG_PATIENCE`.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        following: Following,
+        *,
+        patience: int = PATIENCE,
+        long_patience: int = LONG_PATIENCE,
+    ) -> None:
+        self._database = database
+        self._following = following
+        self._patience = patience
+        self._long_patience = long_patience
+
+    def run(self, stop: Event) -> None:
+        """Look at what is due until told to stop."""
+        search = 0.0
+        while not stop.is_set():
+            looked = self.look()
+            search += PAUSE
+            if search >= SEARCH_PAUSE:
+                search = 0.0
+                self.search()
+            if looked < AT_ONCE:
+                stop.wait(PAUSE)
+
+    def look(self) -> int:
+        """Look once at what is due; return at how many studies."""
+        with self._database.read() as connection:
+            due = watches.due(connection, self._patience, AT_ONCE)
+        configuration = self._following.configuration
+        for watched in due:
+            self._look_at(configuration, watched)
+        return len(due)
+
+    def search(self) -> None:
+        """Find studies that wait for long without an outcome: their destination is held, or paused."""
+        now = now_ms()
+        for node in self._following.configuration.forward_nodes:
+            for destination in node.destinations:
+                watchers = watchers_of(destination)
+                if not watchers:
+                    continue
+                parts = [one.part for one in watchers]
+                with self._database.read() as connection:
+                    found = watches.unwatched(
+                        connection,
+                        node.ae_title,
+                        destination.name,
+                        parts,
+                        since=now - SEARCH_BACK,
+                        until=now - self._patience,
+                    )
+                for study in found:
+                    with self._database.write() as connection:
+                        watches.watch_study(connection, node.ae_title, destination.name, study, watchers)
+
+    def _look_at(self, configuration: Configuration, watched: Watched) -> None:
+        destination = find_destination(configuration, watched.forward_node, watched.destination)
+        notification = find_notification(destination, watched.part)
+        if destination is None or notification is None:
+            self._drop(watched, destination)
+            return
+        interval = round(notification.interval * 1000)
+        deadline = watched.since + interval + (self._long_patience if _told(watched).waiting else self._patience)
+        now = now_ms()
+        if watched.due_at > now and deadline > now:
+            return
+        with self._database.read() as connection:
+            found = summarize(connection, watched.forward_node, destination, watched.study_instance_uid)
+        if found is None:
+            # the ledger has forgotten it, by its retention
+            with self._database.write() as connection:
+                watches.forget(connection, watched)
+            return
+        told = _told(watched)
+        if told.is_all_of(found):
+            with self._database.write() as connection:
+                watches.nothing_new(connection, watched)
+            return
+        quiet_at = max(found.last_received_at, watched.changed_at) + interval
+        wait_until = deadline if found.summary.waiting and quiet_at <= now else quiet_at
+        if now < deadline and now < wait_until:
+            with self._database.write() as connection:
+                # every outcome makes it due again
+                watches.postpone(connection, watched, min(wait_until, deadline))
+            return
+        self._tell(watched, told, found, now)
+
+    def _tell(self, watched: Watched, told: Told, found: Summarized, now: int) -> None:
+        becomes = told.after(found)
+        recovered = told.failed and becomes.all_well(told)
+        summary = replace(
+            found.summary,
+            number=watched.number + 1,
+            recovered=recovered,
+            id=secrets.token_hex(16),
+            made_at=now,
+        )
+        document = {
+            **summary.to_json(),
+            notices.AFTER_FAILURE: told.failed,
+            notices.ALL_WELL: becomes.all_well(told),
+        }
+        with self._database.write() as connection:
+            stored = watches.tell(connection, watched, told=becomes.to_json(), summary=document, at=now)
+        if stored:
+            logger.info(
+                "%s/%s: a study is told about, for the %d. time: %d received, %s",
+                watched.forward_node,
+                watched.destination,
+                summary.number,
+                summary.received,
+                ", ".join(f"{summary.count(state)} {state}" for state in State if summary.count(state)),
+            )
+
+    def _drop(self, watched: Watched, destination: Destination | None) -> None:
+        """Look no more for a notification that is no more, but for those that have taken its place."""
+        with self._database.write() as connection:
+            if watches.forget(connection, watched) and destination is not None:
+                watches.watch_study(
+                    connection,
+                    watched.forward_node,
+                    watched.destination,
+                    watched.study_instance_uid,
+                    watchers_of(destination),
+                )
+
+
+def find_destination(configuration: Configuration, forward_node: str, name: str) -> Destination | None:
+    """Return a destination of the configuration; None: it is no more."""
+    return next(
+        (
+            destination
+            for node in configuration.forward_nodes
+            if node.ae_title == forward_node
+            for destination in node.destinations
+            if destination.name == name
+        ),
+        None,
+    )
+
+
+def find_notification(destination: Destination | None, part: str) -> Notification | None:
+    """Return a notification of a destination by its key; None: it is no more."""
+    return next((one for one in destination.notifications if one.key == part), None) if destination else None
+
+
+def watchers_of(destination: Destination) -> list[Watcher]:
+    """Return who is to be told about studies at a destination."""
+    return [Watcher(part=one.key, interval=round(one.interval * 1000)) for one in destination.notifications]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """What people know of a study."""
+
+    #: series, as received -> instances by how they stand, and deliveries that ended anew
+    series: Mapping[str, Mapping[str, int]]
+    #: part and subject -> state
+    follow_ups: Mapping[str, str]
+    #: a failure of which nothing else was told yet than that it is tried again
+    failed: bool = False
+    #: something was still to happen
+    waiting: bool = False
+
+    def is_all_of(self, found: Summarized) -> bool:
+        """Say whether nothing is new."""
+        return bool(self.series) and (self.series, self.follow_ups) == (found.told, found.follow_ups)
+
+    def after(self, found: Summarized) -> Told:
+        """Return what people know when they are told this."""
+        waiting = found.summary.waiting
+        return Told(
+            series=found.told,
+            follow_ups=found.follow_ups,
+            failed=found.summary.failed or (self.failed and waiting),
+            waiting=waiting,
+        )
+
+    def all_well(self, before: Told) -> bool:
+        """Say whether nothing is failed or waits, and nobody had to give anything up for it."""
+        return not self.failed and not self.waiting and self._given_up() <= before._given_up()
+
+    def _given_up(self) -> int:
+        return sum(counts.get(State.DISCARDED.value, 0) for counts in self.series.values()) + sum(
+            state == State.DISCARDED for state in self.follow_ups.values()
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as the ledger keeps it."""
+        return {
+            "series": self.series,
+            "follow_ups": self.follow_ups,
+            "failed": self.failed,
+            "waiting": self.waiting,
+        }
+
+
+def _told(watched: Watched) -> Told:
+    told = watched.told or {}
+    return Told(
+        series=told.get("series", {}),
+        follow_ups=told.get("follow_ups", {}),
+        failed=bool(told.get("failed")),
+        waiting=bool(told.get("waiting")),
+    )

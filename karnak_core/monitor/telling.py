@@ -1,0 +1,219 @@
+"""Rows of what people are to be told -> notifiers, with pauses for those that do not work.
+
+A row is given up by its process dying, never lost: it is then told by another one, maybe once more than needed.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from contextlib import closing
+from threading import Event
+from typing import Any, Final, Protocol
+
+from karnak_core.config.afterwards import Notification
+from karnak_core.config.models import Configuration, Destination
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable
+from karnak_core.kinds import Kind
+from karnak_core.model import OpenContext, now_ms
+from karnak_core.monitor.notices import find_destination, find_notification
+from karnak_core.spool import notices
+from karnak_core.spool.notices import Notice, Part
+from karnak_core.summary import StudySummary
+
+logger = logging.getLogger(__name__)
+
+#: seconds between two looks at what is due
+PAUSE: Final = 0.5
+#: rows claimed at once; one process sends one after the other
+AT_ONCE: Final = 10
+#: told at once by one notification after a quiet time, and seconds between two after that
+BURST, PACE = 20, 1.0
+
+
+class OpenContexts(Protocol):
+    """Says what parts are told when they are opened."""
+
+    def of(
+        self, configuration: Configuration, forward_node: str, destination: str, kind: Kind[Any, Any] | None = None
+    ) -> OpenContext:
+        """Return what a part of a destination is told."""
+        ...
+
+
+class Teller:
+    """Tells people what is due, in one thread."""
+
+    def __init__(self, database: Database, following: Following, contexts: OpenContexts, owner: str) -> None:
+        self._database = database
+        self._following = following
+        self._contexts = contexts
+        self._owner = owner
+        self._pauses: dict[Part, _Pause] = {}
+        self._pace: dict[Part, _Pace] = {}
+
+    def run(self, stop: Event) -> None:
+        """Tell what is due until told to stop."""
+        version = -1
+        while not stop.is_set():
+            if version != self._following.version:
+                version = self._following.version
+                self._follow()
+            if not self.tell(stop):
+                stop.wait(PAUSE)
+
+    def tell(self, stop: Event) -> int:
+        """Tell once what is due; return how much was tried."""
+        with self._database.read() as connection:
+            if not notices.anything_due(connection):
+                return 0
+        now = time.monotonic()
+        paused = [part for part, pause in self._pauses.items() if pause.until > now]
+        paused += [part for part, pace in self._pace.items() if pace.wait(now) > 0]
+        with self._database.write() as connection:
+            if notices.release_lost(connection):
+                logger.info("a process ended while it told people about a study; they are told again")
+            claimed = notices.claim(connection, self._owner, AT_ONCE, paused)
+        tried, left = 0, list(claimed)
+        try:
+            for notice in claimed:
+                if stop.is_set():
+                    break
+                if self._may_go(notice.of):
+                    left.remove(notice)
+                    self._tell_one(notice)
+                    tried += 1
+        finally:
+            with self._database.write(durable=False) as connection:
+                notices.give_back(connection, left, self._owner)
+        return tried
+
+    def _may_go(self, part: Part) -> bool:
+        now = time.monotonic()
+        pause = self._pauses.get(part)
+        return (pause is None or pause.until <= now) and self._pace.setdefault(part, _Pace()).take(now)
+
+    def _tell_one(self, notice: Notice) -> None:
+        configuration = self._following.configuration
+        destination = find_destination(configuration, notice.forward_node, notice.destination)
+        notification = find_notification(destination, notice.part)
+        if destination is None or notification is None:
+            with self._database.write() as connection:
+                notices.give_back(connection, [notice], self._owner)
+            self._follow()
+            return
+        try:
+            to = self._notify(configuration, destination, notification, notice)
+        except Permanent as error:
+            self._failed(notice, error.reason)
+        except DeliveryError as error:
+            self._later(notice, notification, error)
+        except Exception as error:
+            logger.exception("notification %s of %s/%s failed", notification.type, *notice.of[:2])
+            self._later(notice, notification, error)
+        else:
+            self._pauses.pop(notice.of, None)
+            with self._database.write() as connection:
+                notices.sent(connection, notice, self._owner, to)
+            logger.info("%s/%s: told of a study by %s: %s", *notice.of[:2], notification.type, to)
+
+    def _notify(
+        self, configuration: Configuration, destination: Destination, notification: Notification, notice: Notice
+    ) -> str:
+        kind = self._following.plugins.notifiers[notification.type]
+        context = self._contexts.of(configuration, notice.forward_node, destination.name, kind)
+        with closing(kind.open(notification.options, context)) as notifier:
+            return notifier.notify(StudySummary.from_json(notice.summary))
+
+    def _failed(self, notice: Notice, reason: str) -> None:
+        with self._database.write() as connection:
+            notices.failed(connection, notice, self._owner, reason)
+        logger.error("%s/%s: nobody was told of a study: %s", *notice.of[:2], reason)
+
+    def _later(self, notice: Notice, notification: Notification, error: Exception) -> None:
+        known = isinstance(error, DeliveryError)
+        reason = error.reason if isinstance(error, DeliveryError) else f"unexpected {type(error).__name__}; see the log"
+        if now_ms() - notice.created_at > notification.retry_for * 1000:
+            self._failed(notice, f"given up: {reason}")
+            return
+        wait = back_off(notice.attempts + 1, notification.retry_first, notification.retry_longest)
+        if isinstance(error, Retryable) and error.retry_after is not None:
+            wait = min(max(wait, error.retry_after), notification.retry_longest)
+        if known:
+            # the others have to pass the same door: one of them tries it when the time has come
+            pause = self._pauses.setdefault(notice.of, _Pause())
+            pause.failures += 1
+            pause.until = time.monotonic() + min(
+                wait, back_off(pause.failures, notification.retry_first, notification.retry_longest)
+            )
+            if pause.failures == 1:
+                level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING
+                logger.log(level, "%s/%s: people cannot be told, which is tried again: %s", *notice.of[:2], reason)
+        with self._database.write() as connection:
+            notices.again(connection, notice, self._owner, reason, now_ms() + round(wait * 1000))
+
+    def _follow(self) -> None:
+        """Have what waits for a notification that is no more told by its successor, or else drop it."""
+        configuration = self._following.configuration
+        with self._database.read() as connection:
+            waiting = notices.waiting_parts(connection)
+        for part in waiting:
+            destination = find_destination(configuration, *part[:2])
+            if find_notification(destination, part[2]) is not None:
+                continue
+            successor = _successor(destination, part[2])
+            with self._database.write() as connection:
+                if successor is not None:
+                    notices.rename(connection, part, successor.key)
+                elif dropped := notices.drop(connection, part):
+                    logger.info("%s/%s: a notification was removed; %d are not told", *part[:2], dropped)
+        self._pauses.clear()
+
+
+def back_off(attempt: int, first: float, longest: float) -> float:
+    """Return how many seconds to wait after the ``attempt``-th attempt (1, 2, …): exponential, half of it jitter."""
+    return float(min(longest, first * 2.0 ** min(attempt - 1, 32)) * random.uniform(0.5, 1.0))
+
+
+def _successor(destination: Destination | None, part: str) -> Notification | None:
+    """Return what has taken a notification's place: its keys were changed, and so its key, which is made of them."""
+    if destination is None:
+        return None
+    same = [one for one in destination.notifications if part.startswith(f"{one.type}-")]
+    return same[0] if len(same) == 1 else None
+
+
+class _Pause:
+    """A notification that does not work."""
+
+    def __init__(self) -> None:
+        self.failures = 0
+        self.until = 0.0
+
+
+class _Pace:
+    """How much a notification may still tell: some at once, then one after the other."""
+
+    def __init__(self) -> None:
+        self._left = float(BURST)
+        self._at = time.monotonic()
+
+    def wait(self, now: float) -> float:
+        """Return the seconds until it may."""
+        self._refill(now)
+        return max(0.0, (1.0 - self._left) * PACE)
+
+    def take(self, now: float) -> bool:
+        """Say whether it may, now, and count it."""
+        self._refill(now)
+        if self._left < 1.0:
+            return False
+        self._left -= 1.0
+        return True
+
+    def _refill(self, now: float) -> None:
+        self._left = min(float(BURST), self._left + (now - self._at) / PACE)
+        self._at = now

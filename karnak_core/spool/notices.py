@@ -1,0 +1,236 @@
+"""What people are to be told, row by row: claim, replace by what is newer, settle."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import sqlalchemy as sa
+
+from karnak_core.database.tables import notification, process
+from karnak_core.model import State, now_ms
+from karnak_core.spool.texts import storable
+
+#: a notification of a destination: node, destination, part
+Part = tuple[str, str, str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Notice:
+    """Something that a notifier is to tell."""
+
+    id: int
+    forward_node: str
+    destination: str
+    part: str
+    attempts: int
+    created_at: int
+    #: JSON of a :class:`karnak_core.summary.StudySummary`, and what comparing needs
+    summary: Mapping[str, Any]
+
+    @property
+    def of(self) -> Part:
+        """The notification of the destination that it is for."""
+        return self.forward_node, self.destination, self.part
+
+
+def claim(connection: sa.Connection, owner: str, limit: int, without: Collection[Part] = ()) -> list[Notice]:
+    """Lease what is due, the oldest first; of a study only the newest is told, and replaces what waits beside it.
+
+    Parameters
+    ----------
+    without
+        Notifications that are not to be tried now.
+    """
+    keys = [
+        notification.c.forward_node,
+        notification.c.destination,
+        notification.c.part,
+        notification.c.study_instance_uid,
+    ]
+    waiting = sa.and_(notification.c.not_before.is_not(None), notification.c.state == State.PENDING.value)
+    first = sa.select(notification.c.id, *keys).where(waiting, notification.c.not_before <= now_ms())
+    for part in without:
+        # spelled out, as SQLite has no tuples on the right
+        first = first.where(~sa.and_(*(column == value for column, value in zip(keys[:3], part, strict=True))))
+    due = connection.execute(
+        first.order_by(notification.c.not_before, notification.c.id).limit(limit).with_for_update(skip_locked=True)
+    ).all()
+    claimed = []
+    for key in sorted({tuple(row[1:]) for row in due}):
+        rows = connection.execute(
+            sa.select(notification)
+            .where(waiting, *(column == value for column, value in zip(keys, key, strict=True)))
+            .order_by(notification.c.id)
+            .with_for_update(skip_locked=True)
+        ).all()
+        if not rows:
+            continue
+        summary = _together([row.summary for row in rows])
+        older = [row.id for row in rows[:-1]]
+        if older:
+            connection.execute(
+                _of(older).values(
+                    state=State.DISCARDED,
+                    reason="replaced by a newer one",
+                    not_before=None,
+                    finished_at=now_ms(),
+                )
+            )
+        newest = rows[-1]
+        connection.execute(
+            _of([newest.id]).values(state=State.LEASED, lease_owner=owner, summary=summary)
+            if older
+            else _of([newest.id]).values(state=State.LEASED, lease_owner=owner)
+        )
+        claimed.append(
+            Notice(
+                id=newest.id,
+                forward_node=newest.forward_node,
+                destination=newest.destination,
+                part=newest.part,
+                attempts=newest.attempts,
+                created_at=newest.created_at,
+                summary=summary,
+            )
+        )
+    return sorted(claimed, key=lambda one: one.id)
+
+
+#: keys beside those of the summary: whether a failure had been told before, and whether all is well now
+AFTER_FAILURE, ALL_WELL = "after_failure", "all_well"
+
+
+def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the newest of several, as if those before had never been made: nobody has seen them."""
+    oldest, newest = summaries[0], dict(summaries[-1])
+    if len(summaries) > 1:
+        newest["number"] = oldest["number"]
+        newest[AFTER_FAILURE] = bool(oldest.get(AFTER_FAILURE))
+        newest["recovered"] = newest[AFTER_FAILURE] and bool(newest.get(ALL_WELL))
+    return newest
+
+
+def sent(connection: sa.Connection, notice: Notice, owner: str, to: str) -> None:
+    """Store that it was told, and to whom."""
+    _settle(connection, notice, owner, state=State.SENT, reason=to, attempted=1)
+
+
+def failed(connection: sa.Connection, notice: Notice, owner: str, reason: str) -> None:
+    """Store that it will not be told."""
+    _settle(connection, notice, owner, state=State.FAILED, reason=reason, attempted=1)
+
+
+def again(connection: sa.Connection, notice: Notice, owner: str, reason: str, not_before: int) -> None:
+    """Try again later."""
+    _settle(connection, notice, owner, state=State.PENDING, reason=reason, attempted=1, not_before=not_before)
+
+
+def give_back(connection: sa.Connection, notices: Sequence[Notice], owner: str) -> None:
+    """Give back what was not tried."""
+    if notices:
+        connection.execute(
+            _of([one.id for one in notices])
+            .where(notification.c.lease_owner == owner)
+            .values(state=State.PENDING, lease_owner=None)
+        )
+
+
+def release_lost(connection: sa.Connection) -> int:
+    """Make pending again what processes had that are no more; return how many."""
+    released = connection.execute(
+        sa.update(notification)
+        .where(
+            notification.c.not_before.is_not(None),
+            notification.c.state == State.LEASED.value,
+            notification.c.lease_owner.not_in(sa.select(process.c.owner)),
+        )
+        .values(state=State.PENDING, lease_owner=None)
+    )
+    return released.rowcount
+
+
+def anything_due(connection: sa.Connection) -> bool:
+    """Say whether something is to be told now, or a process that is gone had it."""
+    return (
+        connection.execute(
+            sa.select(notification.c.id)
+            .where(
+                notification.c.not_before.is_not(None),
+                sa.or_(
+                    sa.and_(notification.c.state == State.PENDING.value, notification.c.not_before <= now_ms()),
+                    sa.and_(
+                        notification.c.state == State.LEASED.value,
+                        notification.c.lease_owner.not_in(sa.select(process.c.owner)),
+                    ),
+                ),
+            )
+            .limit(1)
+        ).first()
+        is not None
+    )
+
+
+def waiting_parts(connection: sa.Connection) -> list[Part]:
+    """Return every notification of a destination that something waits for."""
+    columns = (notification.c.forward_node, notification.c.destination, notification.c.part)
+    rows = connection.execute(sa.select(*columns).where(notification.c.not_before.is_not(None)).distinct())
+    return [(row.forward_node, row.destination, row.part) for row in rows]
+
+
+def rename(connection: sa.Connection, part: Part, new: str) -> None:
+    """Have what waits told by another notification of the destination."""
+    connection.execute(_waiting_of(part).values(part=new))
+
+
+def drop(connection: sa.Connection, part: Part) -> int:
+    """Give up what waits for a notification that is no more; return how many."""
+    return connection.execute(
+        _waiting_of(part).values(
+            state=State.DISCARDED,
+            reason="the notification was removed from the configuration",
+            not_before=None,
+            finished_at=now_ms(),
+        )
+    ).rowcount
+
+
+def _waiting_of(part: Part) -> sa.Update:
+    node, destination, name = part
+    return sa.update(notification).where(
+        notification.c.not_before.is_not(None),
+        notification.c.state == State.PENDING.value,
+        notification.c.forward_node == node,
+        notification.c.destination == destination,
+        notification.c.part == name,
+    )
+
+
+def _settle(
+    connection: sa.Connection,
+    notice: Notice,
+    owner: str,
+    *,
+    state: State,
+    reason: str,
+    attempted: int,
+    not_before: int | None = None,
+) -> None:
+    # a lease that was lost meanwhile is left as it is
+    connection.execute(
+        _of([notice.id])
+        .where(notification.c.lease_owner == owner)
+        .values(
+            state=state,
+            reason=storable(reason),
+            attempts=notification.c.attempts + attempted,
+            not_before=not_before,
+            lease_owner=None,
+            finished_at=None if state is State.PENDING else now_ms(),
+        )
+    )
+
+
+def _of(ids: Sequence[int]) -> sa.Update:
+    return sa.update(notification).where(notification.c.id.in_(ids))
