@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
@@ -17,6 +18,7 @@ from karnak_core.commands.deidentify_with import found_with
 from karnak_core.deidentify import DeidentificationError, Project
 from karnak_core.deidentify.patient import checked_pseudonym
 from karnak_core.tryout import Output, Recipe, files_in, try_files, worthwhile_processes
+from karnak_core.tryout.many import silence
 from karnak_core.tryout.one import workspace_of
 
 _FILE = click.Path(dir_okay=False, path_type=Path)
@@ -104,6 +106,8 @@ def deidentify(
         show_values=show_values,
     )
     with ExitStack() as stack:
+        stack.enter_context(warnings.catch_warnings())
+        silence()
         report = stack.enter_context(Report.opened(options, used.profile.name, used.project_name))
         fetch = stack.enter_context(used.fetching())
         files = [source] if source.is_file() else list(files_in(source, target, report.unreadable_folder))

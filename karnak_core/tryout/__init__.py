@@ -10,7 +10,8 @@ from karnak_core.tryout.diff import Row, Value, What, diff_of
 from karnak_core.tryout.lines import as_line
 from karnak_core.tryout.many import ProcessDied, Recipe, try_files, worthwhile_processes
 from karnak_core.tryout.naming import files_in, written
-from karnak_core.tryout.one import Ending, Output, Settings, Tried, try_file
+from karnak_core.tryout.noting import Settings
+from karnak_core.tryout.one import Ending, Output, Tried, try_file
 from karnak_core.tryout.page import Heading, as_page
 from karnak_core.tryout.tally import Tally
 from karnak_core.tryout.terminal import show_rows, show_tally

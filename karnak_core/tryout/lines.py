@@ -37,6 +37,7 @@ def as_line(tried: Tried, number: int, *, with_path: bool, with_changes: bool) -
         "series_instance_uid": tried.series_instance_uid,
         "sop_instance_uid": tried.sop_instance_uid,
         "transfer_syntax_uid": tried.transfer_syntax_uid,
+        "cleaned": list(tried.cleaned),
     }
     if with_changes:
         entry["changes"] = [_row(row) for row in tried.rows]

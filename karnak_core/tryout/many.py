@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import signal
+import warnings
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -17,7 +19,8 @@ from typing import Final
 from karnak_core.deidentify import Fetch, Profile, Project, basic_profile
 from karnak_core.errors import KarnakError
 from karnak_core.plugins import load
-from karnak_core.tryout.one import Output, Settings, Tried, try_file
+from karnak_core.tryout.noting import Settings
+from karnak_core.tryout.one import Output, Tried, try_file
 
 #: files that a process gets at once
 CHUNK: Final = 16
@@ -113,6 +116,12 @@ def try_files(
         executor.shutdown(wait=True, cancel_futures=True)
 
 
+def silence() -> None:
+    """Let pydicom warn nobody, in the whole of this process: its warnings quote values of data sets."""
+    warnings.simplefilter("ignore")
+    logging.getLogger("pydicom").setLevel(logging.ERROR)
+
+
 #: of a process that was started here
 _work: tuple[Settings, Output]
 
@@ -121,6 +130,7 @@ def _start(recipe: Recipe, output: Output) -> None:
     global _work
     # whoever presses Ctrl-C means the process that started this one
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    silence()
     _work = recipe.settings(), output
 
 

@@ -5,39 +5,25 @@ from __future__ import annotations
 import shutil
 import stat
 import tempfile
-from dataclasses import dataclass, field
-from datetime import datetime
+from contextlib import closing
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Final
 
-from pydicom.dataset import Dataset
-
-from karnak_core.deidentify import (
-    DeidentificationError,
-    Excluded,
-    Fetch,
-    Hasher,
-    Profile,
-    Project,
-    Result,
-    first_text_of,
-)
-from karnak_core.errors import DeliveryError, Permanent
-from karnak_core.leaks import Encoded, find_leaks
+from karnak_core.deliver.conversion import Conversion
+from karnak_core.errors import DeliveryError, Excluded, Permanent
+from karnak_core.model import Outgoing
 from karnak_core.part10 import Beginning, read_beginning
-from karnak_core.pixels.cleaning import plan_cleaning
-from karnak_core.pixels.image import KINDS
-from karnak_core.rewrite import Apart, Together, put_together, taken_apart
-from karnak_core.tryout.diff import Row, diff_of
+from karnak_core.tryout.diff import Row
 from karnak_core.tryout.naming import name_of_instance, written
+from karnak_core.tryout.noting import Noting, Settings
 
 #: Source Application Entity Title of what is written
 AE_TITLE: Final = "KARNAK"
 DICOMDIR: Final = "1.2.840.10008.1.3.10"
-#: bytes of a pseudonym that is derived from a Patient ID: among 10 000 patients two are alike once in 5 million times
-_DERIVED: Final = 6
-_PATIENT_ID, _ISSUER, _MODALITY = 0x00100020, 0x00100021, 0x00080060
+#: bytes that are copied at a time
+_BLOCK: Final = 1 << 20
 
 
 class Ending(StrEnum):
@@ -51,27 +37,6 @@ class Ending(StrEnum):
     FAILED = "failed"
     #: it is nothing to be de-identified
     SKIPPED = "skipped"
-
-
-@dataclass(frozen=True, kw_only=True)
-class Settings:
-    """What is done to every file."""
-
-    profile: Profile = field(repr=False)
-    project: Project
-    #: the patient's name in the project; None: derived from each Patient ID
-    pseudonym: str | None = None
-    #: true: tag morphing instead of de-identification
-    morph: bool = False
-    leak_check: bool = True
-    #: written as date and time of creation
-    at: datetime
-    #: true: what changed is listed
-    changes: bool = False
-    #: true: with the values as they were received
-    show_values: bool = False
-    #: sends the requests of ``action.replace.api``
-    fetch: Fetch | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,6 +70,8 @@ class Tried:
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
+    #: what was done to its pixels, in the words of DICOM CID 7050
+    cleaned: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
 
     @property
@@ -115,6 +82,7 @@ class Tried:
 
 def try_file(path: Path, settings: Settings, output: Output) -> Tried:
     """De-identify a file; whatever goes wrong with it is in what is returned."""
+    noting = Noting(settings)
     try:
         if not _is_regular(path):
             return Tried(path=path, ending=Ending.SKIPPED, reason="no regular file")
@@ -122,32 +90,23 @@ def try_file(path: Path, settings: Settings, output: Output) -> Tried:
             if file.read(132)[128:] != b"DICM":
                 return Tried(path=path, ending=Ending.SKIPPED, reason="no DICOM file (DICOM PS3.10 section 7.1)")
             file.seek(0)
-            beginning = read_beginning(file)
+            try:
+                beginning = read_beginning(file)
+            except ValueError as error:
+                raise Permanent(str(error)) from None
         if beginning.sop_class_uid == DICOMDIR:
             return Tried(path=path, ending=Ending.SKIPPED, reason="a DICOMDIR")
-        return _tried(path, beginning, settings, output)
+        return _tried(path, beginning, noting, settings, output)
+    except Excluded as error:
+        return Tried(path=path, ending=Ending.EXCLUDED, reason=error.reason, excluded_by=noting.excluded_by)
     except DeliveryError as error:
         reason = error.reason
-    except ValueError as error:
-        reason = str(error)
     except OSError as error:
         reason = f"cannot be read: {error.strerror or type(error).__name__}"
+    except Exception as error:
+        # a mistake of ours: the others go on. What it says may quote a value
+        reason = f"unexpected {type(error).__name__}"
     return Tried(path=path, ending=Ending.FAILED, reason=reason)
-
-
-def derived_pseudonym(received: Dataset, hasher: Hasher) -> str:
-    """Return a pseudonym of 12 hex digits: the same one for the same Patient ID, issuer and secret.
-
-    Raises
-    ------
-    DeidentificationError
-        There is no Patient ID.
-    """
-    patient_id = first_text_of(received, _PATIENT_ID).strip()
-    if not patient_id:
-        raise DeidentificationError("the data set has no Patient ID (0010,0020)")
-    issuer = first_text_of(received, _ISSUER).strip()
-    return hasher.digest(f"pseudonym\\{patient_id}\\{issuer}")[:_DERIVED].hex().upper()
 
 
 def _is_regular(path: Path) -> bool:
@@ -155,81 +114,50 @@ def _is_regular(path: Path) -> bool:
     return stat.S_ISREG(path.stat().st_mode)
 
 
-def _tried(path: Path, beginning: Beginning, settings: Settings, output: Output) -> Tried:
-    with taken_apart(path, beginning.transfer_syntax_uid, beginning.dataset_offset, output.workspace) as apart:
-        pseudonym = ""
-        if not settings.morph:
-            pseudonym = settings.pseudonym or derived_pseudonym(apart.dataset, settings.project.hasher)
-        result = _applied(apart.dataset, settings, pseudonym)
-        if isinstance(result, Excluded):
-            return Tried(path=path, ending=Ending.EXCLUDED, reason=result.reason, excluded_by=result.element)
-        if not settings.morph:
-            _refuse_unclean_pixels(apart, result, settings)
-        together = put_together(apart, result.dataset, output.workspace, source_ae_title=AE_TITLE)
-        try:
-            if settings.leak_check and not settings.morph:
-                check_for_leaks(apart, together, result.kept, pseudonym)
-            modality = first_text_of(result.dataset, _MODALITY)
-            rows = diff_of(apart.dataset, result.changes, show_values=settings.show_values) if settings.changes else ()
-            target = _target(together, output)
-            if target is not None:
-                if target.exists() and target.samefile(path):
-                    raise Permanent("the new file would replace the one that is read")
-                with written(target, overwrite=output.overwrite) as file:
-                    together.made.file.seek(0)
-                    shutil.copyfileobj(together.made.file, file, 1 << 20)
-        finally:
-            together.close()
-        outgoing = together.outgoing
-        return Tried(
-            path=path,
-            ending=Ending.TRIED if target is None else Ending.WRITTEN,
-            output=target,
-            modality=modality,
-            sop_class_uid=outgoing.sop_class_uid,
-            study_instance_uid=outgoing.study_instance_uid,
-            series_instance_uid=outgoing.series_instance_uid,
-            sop_instance_uid=outgoing.sop_instance_uid,
-            transfer_syntax_uid=outgoing.transfer_syntax_uid,
-            rows=rows,
-        )
-
-
-def _applied(received: Dataset, settings: Settings, pseudonym: str) -> Result | Excluded:
-    profile, project = settings.profile, settings.project
-    if settings.morph:
-        return profile.morph(received, project, fetch=settings.fetch, changes=settings.changes)
-    return profile.apply(received, project, pseudonym, fetch=settings.fetch, at=settings.at, changes=settings.changes)
-
-
-def _refuse_unclean_pixels(apart: Apart, result: Result, settings: Settings) -> None:
-    """Keep back an instance whose pixels have to be cleaned: that is not done here yet."""
-    has_pixels = any(element.tag in KINDS for element in apart.pixels)
-    if plan_cleaning(settings.profile, apart.dataset, result.dataset, settings.project, has_pixels) is not None:
-        raise Permanent("its pixels have to be cleaned, which `karnak deidentify` cannot do yet")
-
-
-def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int], pseudonym: str) -> None:
-    """Raise Permanent where an identifier of the received data set stands in the new file."""
-    leaks = find_leaks(
-        Encoded(dataset=apart.encoded, implicit=apart.implicit, little=apart.little),
-        Encoded(
-            dataset=together.encoded,
-            implicit=together.implicit,
-            little=together.little,
-            file_meta=together.beginning,
-        ),
-        kept=kept,
-        pseudonym=pseudonym,
+def _tried(path: Path, beginning: Beginning, noting: Noting, settings: Settings, output: Output) -> Tried:
+    received = Outgoing(
+        path=path,
+        dataset_offset=beginning.dataset_offset,
+        size=path.stat().st_size,
+        sop_class_uid=beginning.sop_class_uid,
+        sop_instance_uid=beginning.sop_instance_uid,
+        study_instance_uid="",
+        series_instance_uid="",
+        transfer_syntax_uid=beginning.transfer_syntax_uid,
     )
-    if leaks:
-        others = len(leaks) - 1
-        raise Permanent(f"leak check: {leaks[0]}{f' (and {others} more)' if others else ''}")
+    # the steps of a gateway's destination
+    conversion = Conversion(identity=noting, workspace=output.workspace)
+    with closing(conversion.prepare(received, int(settings.at.timestamp() * 1000), AE_TITLE)) as prepared:
+        outgoing = prepared.outgoing
+        target = _target(outgoing, output)
+        if target is not None:
+            _write(outgoing.path, path, target, overwrite=output.overwrite)
+        # pictures of cleaned pixels can be made here, of ``path`` and ``outgoing.path``: karnak_core.pixels.preview
+    return Tried(
+        path=path,
+        ending=Ending.TRIED if target is None else Ending.WRITTEN,
+        output=target,
+        modality=noting.modality,
+        sop_class_uid=outgoing.sop_class_uid,
+        study_instance_uid=outgoing.study_instance_uid,
+        series_instance_uid=outgoing.series_instance_uid,
+        sop_instance_uid=outgoing.sop_instance_uid,
+        transfer_syntax_uid=outgoing.transfer_syntax_uid,
+        cleaned=noting.cleaned,
+        rows=noting.rows,
+    )
 
 
-def _target(together: Together, output: Output) -> Path | None:
+def _write(made: Path, source: Path, target: Path, *, overwrite: bool) -> None:
+    if target.exists() and target.samefile(source):
+        raise Permanent("the new file would replace the one that is read")
+    with open(made, "rb") as whole, written(target, overwrite=overwrite) as file:
+        shutil.copyfileobj(whole, file, _BLOCK)
+
+
+def _target(outgoing: Outgoing, output: Output) -> Path | None:
     if output.folder is not None:
-        return output.folder / name_of_instance(together.outgoing)
+        return output.folder / name_of_instance(outgoing)
     return output.file
 
 

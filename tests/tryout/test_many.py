@@ -17,7 +17,7 @@ from pydicom.uid import (
 
 from karnak_core.deidentify import Hasher
 from karnak_core.testing import make_dataset, make_file
-from karnak_core.tryout import Ending, Output, Recipe, Tried, try_files
+from karnak_core.tryout import Ending, Output, Recipe, Tried, What, try_files
 
 SECRET = bytes.fromhex("0123456789abcdef0123456789abcdef")
 BASIC = "  - {name: basic, codename: basic.dicom.profile}\n"
@@ -142,11 +142,27 @@ def test_file_that_still_says_who_the_patient_is_is_not_written(run: Run, tmp_pa
     assert tried.ending is Ending.WRITTEN
 
 
-def test_instance_whose_pixels_would_have_to_be_cleaned_is_not_written(run: Run, tmp_path: Path) -> None:
+def test_pixels_are_cleaned_and_that_is_told(run: Run, tmp_path: Path) -> None:
+    path = make_file(tmp_path, BurnedInAnnotation="YES", SmallestImagePixelValue=0, StationName="CT1")
+    masks = 'masks:\n  - {stationName: "*", color: ffffff, rectangles: ["0 0 64 16"]}\n'
+    (tried,) = run(path, profile_text=CLEAN + masks, changes=True)
+    before, after = pydicom.dcmread(path), read(tried)
+    assert tried.cleaned == ("Clean Pixel Data Option",)
+    assert after.PixelData != before.PixelData
+    assert after.PixelData[64 * 16 * 2 :] == before.PixelData[64 * 16 * 2 :]
+    rows = {row.path: row for row in tried.rows}
+    assert (str(rows["(0028,0301)"].after), rows["(0028,0301)"].decided_by) == ("NO", "clean.pixel.data")
+    assert rows["(0028,0106)"].what is What.REMOVED
+    assert str(rows["(0012,0064)"].after) == "2 items"
+    assert [row for row in tried.rows if row.path == "(0012,0064)"] == [rows["(0012,0064)"]]
+
+
+def test_instance_whose_pixels_cannot_be_cleaned_is_not_written(run: Run, tmp_path: Path) -> None:
     (burned, clean) = run(make_file(tmp_path, BurnedInAnnotation="YES"), make_file(tmp_path), profile_text=CLEAN)
     assert burned.ending is Ending.FAILED
-    assert "pixels have to be cleaned" in burned.reason
+    assert "the profile has no mask" in burned.reason
     assert clean.ending is Ending.WRITTEN
+    assert clean.cleaned == ()
 
 
 def test_dicomdir_and_what_is_no_dicom_are_skipped(run: Run, tmp_path: Path) -> None:
