@@ -139,6 +139,8 @@ class Sent:
     warning: str = ""
     #: true: it had it before
     duplicate: bool = False
+    #: what was sent, where it is not what was asked for but what ``convert`` gave
+    outgoing: Outgoing | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -6,7 +6,7 @@ What nothing changes is not opened. What is made lies in memory or in the worksp
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -170,6 +170,12 @@ class Conversion:
         path, _, size = stack.enter_context(reencoded(outgoing, target, self.workspace, beginning))
         made = replace(outgoing, path=path, dataset_offset=len(beginning), size=size, transfer_syntax_uid=str(target))
         return Prepared(outgoing=made, made=stack)
+
+
+def conversion(outgoing: Outgoing, workspace: Path) -> Callable[[str], AbstractContextManager[Outgoing]]:
+    """Return what gives a file in another transfer syntax, for who sends files that no gateway has received."""
+    make = Conversion(workspace=workspace)._made
+    return partial(_converted, partial(make, outgoing, 0, "", strict=True))
 
 
 @contextmanager

@@ -22,13 +22,14 @@ from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.pixels import PixelRule
 from karnak_core.deliver.retry import RetryRule
-from karnak_core.deliver.worker import Doorbell, Route, Worker
+from karnak_core.deliver.worker import Route, Worker
 from karnak_core.expressions import Condition
 from karnak_core.model import FollowUp
 from karnak_core.pixels import TranscodeOptions, transfer_syntax
 from karnak_core.plugins import Plugins
 from karnak_core.spool import health, leases, processes, retention, room, wakeups
 from karnak_core.spool.afterwards import Watcher
+from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.wakeups import Wakeups
 
@@ -109,6 +110,9 @@ class DeliveryProcess:
             with self._database.write() as connection:
                 leases.release(connection, [self._owner])
             self._wake.close()
+
+    def _tell(self) -> None:
+        self._wake.publish([wakeups.AFTERWARDS])
 
     def _ring(self, topic: str) -> None:
         if topic == wakeups.CONFIGURATION:
@@ -212,6 +216,7 @@ class DeliveryProcess:
                 owner=self._owner,
                 bell=bell,
                 doubt=self._doubt,
+                tell=self._tell,
             )
             self._workers[key].append(worker)
             worker.start()

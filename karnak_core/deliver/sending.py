@@ -73,7 +73,8 @@ def _sent_off(
         delivery = waiting.pop(id(outgoing))
         if isinstance(answer, Sent):
             answer = _with_note(answer, notes.get(id(outgoing), ""))
-            yield delivery, _sent(answer, outgoing, pipeline.due(delivery.instance, outgoing)), None
+            went = answer.outgoing or outgoing
+            yield delivery, _sent(answer, went, pipeline.due(delivery.instance, went)), None
             continue
         if not isinstance(answer, DeliveryError):
             answer = _bug(TypeError(f"{type(answer).__name__} is no answer"), "sending", outgoing.path)

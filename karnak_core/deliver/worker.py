@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,6 +21,7 @@ from karnak_core.model import Delivery, Destination, Health, OpenContext, Outcom
 from karnak_core.plugins import Plugins
 from karnak_core.spool import health, leases
 from karnak_core.spool.afterwards import Watcher
+from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.files import SpoolFolder
 
 logger = logging.getLogger(__name__)
@@ -53,29 +55,6 @@ class Route:
     watchers: tuple[Watcher, ...] = ()
 
 
-class Doorbell:
-    """Rings for the workers of one destination; a ring during work is heard after it."""
-
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._rings = 0
-
-    def ring(self) -> None:
-        """Wake every worker that waits."""
-        with self._condition:
-            self._rings += 1
-            self._condition.notify_all()
-
-    def heard(self) -> int:
-        """Return what to pass to the next :meth:`wait`; read it before looking for work."""
-        return self._rings
-
-    def wait(self, heard: int, seconds: float) -> bool:
-        """Wait until it rings after ``heard``; False: the time passed."""
-        with self._condition:
-            return self._condition.wait_for(lambda: self._rings != heard, seconds)
-
-
 class Worker:
     """Delivers to one destination until told to stop."""
 
@@ -89,6 +68,7 @@ class Worker:
         owner: str,
         bell: Doorbell,
         doubt: threading.Event | None = None,
+        tell: Callable[[], None] | None = None,
     ) -> None:
         self._route = route
         self._key = (route.forward_node, route.destination)
@@ -98,6 +78,8 @@ class Worker:
         self._owner = owner
         self._bell = bell
         self._doubt = doubt
+        #: tells who does what follows
+        self._tell = tell
         self._stop = threading.Event()
         self._part: Destination | None = None
         self._known = health.WELL
@@ -251,6 +233,8 @@ class Worker:
             if delivery.held is not None:
                 delivery.held.close()
         self._folder.remove(removable)
+        if self._tell is not None and any(outcome.due for _, outcome in outcomes):
+            self._tell()
         self._report(outcomes, error)
 
     def _report(self, outcomes: list[tuple[Delivery, Outcome]], error: DeliveryError | None) -> None:

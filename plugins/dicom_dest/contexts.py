@@ -27,8 +27,8 @@ Pair = tuple[str, str]
 def pairs(outgoing: Outgoing) -> tuple[Pair, ...]:
     """Return what could carry an instance, best first: its own transfer syntax, then what it can become."""
     own = outgoing.transfer_syntax_uid
-    syntaxes = (own, *(other for other in FALLBACKS if other != own)) if own in UNCOMPRESSED else (own,)
-    return tuple((outgoing.sop_class_uid, syntax) for syntax in syntaxes)
+    others = outgoing.alternatives or (FALLBACKS if own in UNCOMPRESSED else ())
+    return tuple((outgoing.sop_class_uid, syntax) for syntax in dict.fromkeys((own, *others)))
 
 
 def to_propose(batch: Iterable[Outgoing], used_before: Iterable[Pair]) -> list[Pair]:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import socket
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 
 from karnak_core import tls
-from karnak_core.deliver.reencode import reencoded
+from karnak_core.deliver.conversion import conversion
 from karnak_core.dimse import (
     Association,
     AssociationRejected,
@@ -37,6 +38,8 @@ class StorageSCU:
         self._workspace = context.data_directory / "tmp"
         self._association: Association | None = None
         self._proposed: dict[Pair, None] = {}
+        #: by message ID: what goes out instead of what was asked for
+        self._converted: dict[int, Outgoing] = {}
         #: what the last TLS handshake brought about, for people
         self._secured = ""
 
@@ -187,15 +190,26 @@ class StorageSCU:
                 offset=outgoing.dataset_offset,
                 length=outgoing.size - outgoing.dataset_offset,
             )
-        with reencoded(outgoing, pair[1], self._workspace) as (path, offset, length):
-            return association.start_c_store(
-                outgoing.sop_class_uid, outgoing.sop_instance_uid, context_id, path, offset=offset, length=length
+        convert = outgoing.convert or conversion(outgoing, self._workspace)
+        with convert(pair[1]) as other:
+            message_id = association.start_c_store(
+                other.sop_class_uid,
+                other.sop_instance_uid,
+                context_id,
+                other.path,
+                offset=other.dataset_offset,
+                length=other.size - other.dataset_offset,
             )
+        # its file is gone, and that nobody looks for any more
+        self._converted[message_id] = replace(other, alternatives=(), convert=None)
+        return message_id
 
     def _answer(self, association: Association, waiting: dict[int, Outgoing]) -> tuple[Outgoing, Sent | DeliveryError]:
         response = association.next_response()
         outgoing = waiting.pop(response.message_id)
-        return outgoing, c_store_answer(response.status, response.error_comment, self._peer)
+        answer = c_store_answer(response.status, response.error_comment, self._peer)
+        converted = self._converted.pop(response.message_id, None)
+        return outgoing, replace(answer, outgoing=converted) if isinstance(answer, Sent) and converted else answer
 
     def _no_context(self, outgoing: Outgoing) -> Permanent:
         syntaxes = ", ".join(syntax for _, syntax in pairs(outgoing))
@@ -205,6 +219,7 @@ class StorageSCU:
 
     def _drop(self) -> None:
         association, self._association = self._association, None
+        self._converted.clear()
         if association is not None:
             association.abort()
 
