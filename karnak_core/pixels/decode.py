@@ -182,6 +182,12 @@ def conform(frame: Frame, image: ImageDescription, stream: Codestream) -> Frame:
     stored, precision = image.bits_stored, stream.precision
     if precision == stored and stream.signed == bool(image.pixel_representation):
         return frame.astype(image.dtype, copy=False)
+    if precision == stored:
+        # the codec knows of no sign, or of another one: the bits are right
+        bits: Frame = frame.astype(image.dtype)
+        unused = 8 * bits.dtype.itemsize - stored
+        np.left_shift(bits, unused, out=bits)
+        return np.right_shift(bits, unused, out=bits)
     wide = np.dtype(f"i{min(2 * max(frame.dtype.itemsize, image.dtype.itemsize), 8)}")
     numbers: Any = frame.astype(wide, copy=False)
     if precision < stored:

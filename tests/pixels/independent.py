@@ -25,10 +25,10 @@ Frames = np.ndarray[Any, Any]
 #: programs that make an uncompressed file of one in a syntax, the first one that can
 PROGRAMS: dict[str, Sequence[Sequence[str]]] = {
     ts.RLE: (("dcmdrle",), ("gdcmconv", "--raw")),
-    **{uid: (("dcmdjpeg",), ("gdcmconv", "--raw")) for uid in (ts.JPEG_BASELINE, ts.JPEG_EXTENDED)},
+    **dict.fromkeys((ts.JPEG_BASELINE, ts.JPEG_EXTENDED), (("dcmdjpeg",), ("gdcmconv", "--raw"))),
     # +cn: luminance and chroma stay as they are
-    **{uid: (("dcmdjpeg", "+cn"), ("gdcmconv", "--raw")) for uid in (ts.JPEG_LOSSLESS, ts.JPEG_LOSSLESS_SV1)},
-    **{uid: (("dcmdjpls",), ("gdcmconv", "--raw")) for uid in (ts.JPEG_LS, ts.JPEG_LS_NEAR)},
+    **dict.fromkeys((ts.JPEG_LOSSLESS, ts.JPEG_LOSSLESS_SV1), (("dcmdjpeg", "+cn"), ("gdcmconv", "--raw"))),
+    **dict.fromkeys((ts.JPEG_LS, ts.JPEG_LS_NEAR), (("dcmdjpls",), ("gdcmconv", "--raw"))),
 }
 OPENJPEG = (ts.JPEG_2000_LOSSLESS, ts.JPEG_2000, ts.HTJ2K_LOSSLESS, ts.HTJ2K_RPCL, ts.HTJ2K)
 NEEDED = ("dcmdrle", "dcmdjpeg", "dcmdjpls", "gdcmconv", "opj_decompress")
