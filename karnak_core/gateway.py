@@ -104,8 +104,16 @@ class Gateway:
             )
             for index in range(count)
         ]
+        monitor = Child(
+            "monitor",
+            ["monitor"],
+            setting=self._setting,
+            node=self._node,
+            died=self._died,
+            pass_fds=(self._lock_fd,),
+        )
         self._receiver = self._make_receiver(self._listening)
-        self._children = [*deliverers, self._receiver]
+        self._children = [*deliverers, monitor, self._receiver]
         for child in self._children:
             child.start()
         deadline = time.monotonic() + READY_SECONDS

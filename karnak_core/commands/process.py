@@ -24,10 +24,13 @@ from karnak_core.deliver.contexts import Contexts
 from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.process import DeliveryProcess
 from karnak_core.gateway import GRACE_SECONDS
+from karnak_core.monitor.loops import Surroundings, make_loops
+from karnak_core.monitor.process import MonitorProcess
 from karnak_core.plugins import Plugins
 from karnak_core.projects import ProjectSecrets
 from karnak_core.pseudonyms.finding import PseudonymLookup
 from karnak_core.receive import process as receive_process
+from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.wakeups import open_wakeups
 
@@ -129,6 +132,37 @@ def deliver(started: Started, index: int, count: int) -> None:
         index=index,
         count=count,
     ).run(started.stop, GRACE_SECONDS, started.say_ready)
+    _leave()
+
+
+@process.command()
+@click.pass_obj
+def monitor(started: Started) -> None:
+    """Do, watch and tell what follows deliveries."""
+    data_directory, bell = started.place.data_directory, Doorbell()
+    contexts = Contexts(started.plugins, started.place.open_vault(), data_directory)
+    loops = make_loops(
+        Surroundings(
+            database=started.database,
+            folder=started.folder,
+            following=started.following,
+            plugins=started.plugins,
+            contexts=contexts,
+            bell=bell,
+            owner=started.owner,
+            data_directory=data_directory,
+        )
+    )
+    MonitorProcess(
+        database=started.database,
+        following=started.following,
+        wake=open_wakeups(started.database, data_directory),
+        loops=loops,
+        bell=bell,
+        owner=started.owner,
+        node=started.node,
+    ).run(started.stop, GRACE_SECONDS, started.say_ready)
+    contexts.close_all_but(None)
     _leave()
 
 

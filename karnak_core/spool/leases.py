@@ -8,9 +8,9 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from karnak_core.database.tables import content, delivery, follow_up, instance, process
+from karnak_core.database.tables import content, delivery, follow_up, instance, notification, process
 from karnak_core.model import Delivery, Instance, Outcome, State, now_ms
-from karnak_core.spool import afterwards, tallies, waiting
+from karnak_core.spool import afterwards, lost, tallies, waiting
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.memory import MemoryFile
 from karnak_core.spool.texts import storable
@@ -110,41 +110,20 @@ def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[st
 
 
 def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool = False) -> int:
-    """Make what these owners had leased pending again; return how many deliveries.
+    """Make what these owners had leased pending again, also of what follows deliveries; return how many deliveries.
 
     Parameters
     ----------
     crashed
-        The owners died by themselves, maybe of one of these deliveries: that counts as an attempt of each, and from
-        the third on they wait longer and longer, so that the one that kills does not keep the others from going out.
+        The owners died by themselves, maybe of one of these; see :func:`karnak_core.spool.lost.release`.
     """
     if not owners:
         return 0
-    # in the order in which settlements lock them, so that the two never wait for one another
-    connection.execute(
-        sa.select(delivery.c.id).where(delivery.c.lease_owner.in_(owners)).order_by(delivery.c.id).with_for_update()
-    ).all()
-    released = connection.execute(
-        sa.update(delivery)
-        .where(delivery.c.lease_owner.in_(owners))
-        .values(**{"state": State.PENDING, "lease_owner": None, **(_counted() if crashed else {})})
-    )
+    released = lost.release(connection, delivery, owners, crashed=crashed)
+    lost.release(connection, follow_up, owners, crashed=crashed)
+    lost.release(connection, notification, owners, crashed=crashed)
     connection.execute(sa.delete(process).where(process.c.owner.in_(owners)))
-    return released.rowcount
-
-
-def _counted() -> dict[str, Any]:
-    beyond = delivery.c.attempts - 2
-    seconds = sa.case((beyond <= 0, 0), else_=beyond * beyond)
-    now = sa.literal(now_ms(), sa.BigInteger)
-    last = delivery.c.attempts >= MOST_CRASHES - 1
-    return {
-        "attempts": delivery.c.attempts + 1,
-        "not_before": now + 1000 * seconds,
-        "reason": "the process that delivered it ended unexpectedly",
-        "state": sa.case((last, State.FAILED.value), else_=State.PENDING.value),
-        "finished_at": sa.case((last, now), else_=sa.null()),
-    }
+    return released
 
 
 def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, str]]) -> int:
@@ -169,9 +148,6 @@ def fail_removed(connection: sa.Connection, destinations: Sequence[tuple[str, st
             ).rowcount
     return failed
 
-
-#: a delivery that was under way so often when a process died is failed, and kept
-MOST_CRASHES = 20
 
 _TALLIED = (State.SENT, State.DUPLICATE, State.EXCLUDED)
 

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: the topic that says that the configuration changed
 CONFIGURATION = "configuration"
+#: the topic that says that something follows deliveries
+AFTERWARDS = "afterwards"
 CHANNEL = "karnak"
 
 

@@ -20,11 +20,12 @@ from karnak_core.database.tables import delivery, destination_health
 from karnak_core.deliver.filters import Filters
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule
-from karnak_core.deliver.worker import Doorbell, Route, Worker
+from karnak_core.deliver.worker import Route, Worker
 from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.kinds import Kind
 from karnak_core.model import Header, Health, OpenContext, Outgoing, Sent, State, now_ms
 from karnak_core.spool import health
+from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.record import Received, record
 

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import Delivery, Outcome, State, now_ms
-from karnak_core.spool import decisions, leases, views
+from karnak_core.spool import decisions, leases, lost, views
 
 NODE = "NODE"
 SENT = Outcome(state=State.SENT)
@@ -339,14 +339,14 @@ def test_a_delivery_that_kills_its_process_waits_longer_each_time(ledger: Any) -
 
 def test_a_delivery_that_keeps_killing_its_process_fails_in_the_end_and_says_why(ledger: Any) -> None:
     ledger.record(ledger.received("a"))
-    for attempt in range(leases.MOST_CRASHES):
+    for attempt in range(lost.MOST_CRASHES):
         with ledger.database.write() as connection:
             connection.execute(sa.update(delivery).values(not_before=1))
             assert len(leases.claim(connection, ledger.folder, NODE, "a", f"owner-{attempt}", 10)) == 1
             leases.release(connection, [f"owner-{attempt}"], crashed=True)
     with ledger.database.read() as connection:
         row = connection.execute(sa.select(delivery)).one()
-    assert (row.state, row.reason) == (State.FAILED, "the process that delivered it ended unexpectedly")
+    assert (row.state, row.reason) == (State.FAILED, "the process that was at it ended unexpectedly")
     assert row.finished_at is not None
     assert row.lease_owner is None
 
