@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +14,7 @@ from karnak_core.database.secrets import SecretKeyError
 from karnak_core.deliver.contexts import Contexts
 from karnak_core.kinds import Kind
 from karnak_core.model import OpenContext
+from karnak_core.plugins import Plugins
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -24,6 +26,9 @@ class Found:
     destination: Destination
     kind: Kind[Any, Any]
     context: OpenContext
+    plugins: Plugins
+    #: kind of a part beside the destination -> what that part is told
+    context_of: Callable[[Kind[Any, Any]], OpenContext]
 
 
 def find_destination(place: Place, name: str) -> Found:
@@ -50,4 +55,6 @@ def find_destination(place: Place, name: str) -> Found:
         destination=destination,
         kind=following.plugins.destinations[destination.type],
         context=contexts.of(following.configuration, node, destination.name),
+        plugins=following.plugins,
+        context_of=lambda kind: contexts.of(following.configuration, node, destination.name, kind),
     )
