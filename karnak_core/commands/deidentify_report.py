@@ -110,7 +110,7 @@ class Report:
         if options.html is not None and len(self.first) < MOST_FILES and tried.ending is not Ending.SKIPPED:
             self.first.append(tried)
         if self.lines is not None:
-            line = as_line(tried, number, with_path=options.show_values, with_changes=True)
+            line = as_line(tried, number, masked=not options.show_values, with_changes=True)
             self.lines.write(f"{line}\n".encode("utf-8", "replace"))
         if not tried.done:
             click.echo(f"{_name(tried.path)}: {_ending(tried)}", err=True)
@@ -119,7 +119,7 @@ class Report:
                 click.echo(f"{_name(tried.path)}: has replaced another file of the same UID", err=True)
             self.outputs.add(tried.output)
         if options.as_json:
-            click.echo(as_line(tried, number, with_path=True, with_changes=options.diff))
+            click.echo(as_line(tried, number, masked=False, with_changes=options.diff))
         elif options.diff and options.verbose and tried.done:
             self._show(tried)
 
@@ -158,6 +158,8 @@ class Report:
         out = console()
         where = f" -> {_name(tried.output)}" if tried.output is not None else ""
         out.print(f"{_name(tried.path)}{where}", markup=False)
+        if tried.cleaned:
+            out.print(f"  pixels: {', '.join(tried.cleaned)}", markup=False)
         show_rows(out, tried.rows)
         out.print()
 

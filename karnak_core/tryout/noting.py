@@ -32,6 +32,8 @@ from karnak_core.tryout.diff import Row, diff_of
 #: bytes of a pseudonym that is derived from a Patient ID: among 10 000 patients two are alike once in 5 million times
 _DERIVED: Final = 6
 _PATIENT_ID, _ISSUER, _MODALITY = 0x00100020, 0x00100021, 0x00080060
+#: of study, series and instance
+_UIDS: Final = (0x0020000D, 0x0020000E, 0x00080018)
 _PIXEL_GROUP: Final = 0x7FE0
 
 
@@ -67,6 +69,8 @@ class Noting:
         #: what was done to the pixels, in the words of DICOM CID 7050
         self.cleaned: tuple[str, ...] = ()
         self.modality = ""
+        #: true: study, series and instance have other UIDs than before
+        self.has_new_uids = False
 
     def changed(self, apart: Apart, received_at: int) -> Changed:
         """Return the data set as it is written."""
@@ -88,6 +92,7 @@ class Noting:
             self.excluded_by = result.element
             raise Excluded(result.reason)
         self.modality = first_text_of(result.dataset, _MODALITY)
+        self.has_new_uids = all(first_text_of(received, tag) != first_text_of(result.dataset, tag) for tag in _UIDS)
         cleaning = None
         if not settings.morph:
             cleaning = plan_cleaning(settings.profile, received, result.dataset, settings.project, bool(apart.pixels))

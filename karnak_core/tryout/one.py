@@ -70,6 +70,8 @@ class Tried:
     series_instance_uid: str = ""
     sop_instance_uid: str = ""
     transfer_syntax_uid: str = ""
+    #: false: a UID is still that of the original
+    has_new_uids: bool = False
     #: what was done to its pixels, in the words of DICOM CID 7050
     cleaned: tuple[str, ...] = ()
     rows: tuple[Row, ...] = ()
@@ -143,6 +145,7 @@ def _tried(path: Path, beginning: Beginning, noting: Noting, settings: Settings,
         series_instance_uid=outgoing.series_instance_uid,
         sop_instance_uid=outgoing.sop_instance_uid,
         transfer_syntax_uid=outgoing.transfer_syntax_uid,
+        has_new_uids=noting.has_new_uids,
         cleaned=noting.cleaned,
         rows=noting.rows,
     )

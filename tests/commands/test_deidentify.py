@@ -309,6 +309,22 @@ def test_links_to_nothing_and_pipes_do_not_stop_the_others(run: Run, folder: Pat
     assert f"{folder}/nothing: failed: cannot be read" in result.stderr
 
 
+def test_morphing_shows_no_old_value_either(run: Run, folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "morph.yml").write_text(
+        "name: M\nprofileElements:\n  - {name: x, codename: action.on.specific.tags, action: X, tags: ['0008,1030']}\n"
+    )
+    path = folder / "Doe-1.dcm"
+    words = ("--morph", "--diff-json", "d.json", "--diff-html", "d.html", "--profile", "morph.yml")
+    assert run(path, "new.dcm", *words).stdout.startswith("1 written")
+    new = pydicom.dcmread(tmp_path / "new.dcm")
+    assert new.PatientName == "Doe^Jane"
+    for name in ("d.json", "d.html"):
+        text = (tmp_path / name).read_text()
+        assert "(0008,1030)" in text
+        for value in ("Doe", "4711", new.SOPInstanceUID, new.StudyInstanceUID, new.SeriesInstanceUID):
+            assert value not in text
+
+
 # ---- with a gateway's project ------------------------------------------------------------------------------------
 
 

@@ -179,7 +179,7 @@ def test_no_original_value_is_in_masked_output(diff: Diff, name: str, profile: s
     shown = [value.text for row in rows for value in (row.before, row.after) if value is not None and value.text]
     assert [text for text in shown if text.casefold() in originals] == []
     tried = Tried(path=Path("Doe^Jane.dcm"), ending=Ending.TRIED, rows=rows)
-    line = as_line(tried, 1, with_path=False, with_changes=True)
+    line = as_line(tried, 1, masked=True, with_changes=True)
     assert "Doe" not in line
     printed = StringIO()
     show_rows(Console(file=printed, width=10_000), rows)
@@ -204,7 +204,7 @@ def values_of(dataset: Dataset) -> list[str]:
 def test_line_of_json_says_what_is_masked(diff: Diff) -> None:
     rows = diff(plain_dataset())
     tried = Tried(path=Path("a\udcff.dcm"), ending=Ending.WRITTEN, output=Path("b.dcm"), rows=rows)
-    entry = json.loads(as_line(tried, 3, with_path=True, with_changes=True))
+    entry = json.loads(as_line(tried, 3, masked=False, with_changes=True))
     assert (entry["number"], entry["file"], entry["outcome"], entry["output"]) == (3, "a�.dcm", "written", "b.dcm")
     (name,) = [change for change in entry["changes"] if change["path"] == "(0010,0010)"]
     assert name == {
@@ -217,8 +217,16 @@ def test_line_of_json_says_what_is_masked(diff: Diff) -> None:
         "element": "",
         "codename": "",
     }
-    assert json.loads(as_line(tried, 3, with_path=False, with_changes=True))["file"] is None
-    assert "changes" not in json.loads(as_line(tried, 3, with_path=True, with_changes=False))
+    assert json.loads(as_line(tried, 3, masked=True, with_changes=True))["file"] is None
+    assert "changes" not in json.loads(as_line(tried, 3, masked=False, with_changes=False))
+
+
+@pytest.mark.parametrize(("new", "masked", "shown"), [(True, True, "1.2"), (False, True, None), (False, False, "1.2")])
+def test_uids_that_are_still_the_old_ones_are_masked(new: bool, masked: bool, shown: str | None) -> None:
+    uids = {"study_instance_uid": "1.2", "series_instance_uid": "1.2", "sop_instance_uid": "1.2"}
+    tried = Tried(path=Path("a"), ending=Ending.WRITTEN, has_new_uids=new, **uids)
+    entry = json.loads(as_line(tried, 1, masked=masked, with_changes=False))
+    assert {entry[key] for key in uids} == {shown}
 
 
 def test_what_a_terminal_would_obey_is_written_out() -> None:

@@ -115,6 +115,7 @@ def test_same_patient_has_the_same_pseudonym_and_another_one_another(run: Run, t
 def test_given_pseudonym_is_that_of_every_patient(run: Run, tmp_path: Path) -> None:
     (tried,) = run(make_file(tmp_path), pseudonym="PSN-7")
     after = read(tried)
+    assert tried.has_new_uids
     assert (after.PatientName, after.ClinicalTrialSubjectID, after.ClinicalTrialSponsorName) == ("PSN-7", "PSN-7", "A")
     assert after.PatientID == Hasher(SECRET).patient_id("PSN-7")
 
@@ -128,6 +129,7 @@ def test_morphing_leaves_the_patient_as_it_is(run: Run, tmp_path: Path) -> None:
     after = read(tried)
     assert (after.PatientName, after.PatientID) == ("Test^Nobody", "TEST-1")
     assert "StudyDescription" not in after
+    assert not tried.has_new_uids
     assert tried.output == tmp_path / "out" / after.StudyInstanceUID / after.SeriesInstanceUID / path.name
 
 

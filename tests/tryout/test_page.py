@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -102,6 +103,13 @@ def test_names_of_files_are_left_out_where_values_are_masked() -> None:
     assert "Doe" not in page_of(tried(row()))
     assert "File 1" in page_of(tried(row()))
     assert "Doe^Jane.dcm" in page_of(tried(row()), show_values=True)
+
+
+def test_uid_that_is_still_the_old_one_is_left_out_where_values_are_masked() -> None:
+    kept = tried(row())
+    assert "2.25.7" not in page_of(kept)
+    assert "2.25.7" in page_of(kept, show_values=True)
+    assert "2.25.7" in page_of(replace(kept, has_new_uids=True))
 
 
 def test_page_with_values_says_so() -> None:
