@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
@@ -13,6 +13,7 @@ from karnak_core.expressions.values import usual_vr
 
 Element = DataElement | RawDataElement
 
+_MAY_BE_SEQUENCES = frozenset({None, "SQ", "UN"})
 _ITEM = b"\xfe\xff\x00\xe0"
 
 
@@ -54,3 +55,14 @@ def _read_items(level: Dataset, element: RawDataElement) -> Sequence[Dataset] | 
         return ItemReader(value, implicit=True, little=little).items(encoding)
     except MalformedItems:
         return None
+
+
+def tags_of(dataset: Dataset) -> Iterator[int]:
+    """Return the tags of all elements of all levels; raises `DeidentificationError` for items that cannot be read."""
+    pending = [dataset]
+    while pending:
+        level = pending.pop()
+        for tag, element in list(level.items()):
+            yield int(tag)
+            if element.VR in _MAY_BE_SEQUENCES and vr_of(level, element) == "SQ":
+                pending += items_of(level, element)

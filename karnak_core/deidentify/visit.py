@@ -10,6 +10,7 @@ from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.hashing import Hasher
+from karnak_core.deidentify.undecoded import tags_of
 from karnak_core.expressions.spots import RuleError
 from karnak_core.expressions.values import text_values
 
@@ -50,6 +51,20 @@ class Received:
     def fraction(self) -> float:
         """The number from 0 up to 1 that stands for the patient: where in a range its dates are shifted to."""
         return self.hasher.fraction(self.patient_id)
+
+    @cached_property
+    def _tags(self) -> frozenset[int]:
+        return frozenset(tags_of(self.dataset))
+
+    def has(self, tag: int) -> bool:
+        """Tell whether an element is present, empty or not, at the root level or in an item at any depth.
+
+        Raises
+        ------
+        DeidentificationError
+            A sequence cannot be read.
+        """
+        return tag in self._tags
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -88,7 +88,14 @@ class Expression:
         expression.action(Dataset(), 0, "UN", None)
         return expression
 
-    def action(self, dataset: Dataset, tag: int, vr: str, string_value: str | None) -> Action | None:
+    def action(
+        self,
+        dataset: Dataset,
+        tag: int,
+        vr: str,
+        string_value: str | None,
+        present: Callable[[int], bool] | None = None,
+    ) -> Action | None:
         """Return the action for one data element.
 
         Parameters
@@ -101,6 +108,8 @@ class Expression:
             The element's value representation.
         string_value : str or None
             The element's first value as text (`first_value`); empty text counts as None.
+        present : callable, optional
+            What ``tagIsPresent`` asks instead of going through the data set each time.
 
         Returns
         -------
@@ -112,7 +121,9 @@ class Expression:
         ExpressionError
             It cannot be decided. Names no value of the data set.
         """
-        value = self._evaluate(Subject(dataset=dataset, tag=tag, vr=vr, string_value=string_value or None))
+        value = self._evaluate(
+            Subject(dataset=dataset, tag=tag, vr=vr, string_value=string_value or None, present=present)
+        )
         if isinstance(value, Action) or value is None:
             return value
         raise _whole(self.text, self.place).error(f"an expression must be an action or null, not {kind_of(value)}")

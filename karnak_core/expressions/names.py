@@ -34,6 +34,12 @@ class Subject:
     tag: int | None = None
     vr: str | None = None
     string_value: str | None = None
+    #: tells whether a tag is anywhere in the data set, where somebody knows that already
+    present: Callable[[int], bool] | None = None
+
+    def has(self, tag: int) -> bool:
+        """Tell whether an element is present at the root level or in an item at any depth."""
+        return is_present_anywhere(self.dataset, tag) if self.present is None else self.present(tag)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,7 @@ TEMPLATE = Scope(
     },
     functions={
         "getString": Function(_get_string, (_tag,)),
-        "tagIsPresent": Function(lambda subject, tag: is_present_anywhere(subject.dataset, tag), (_tag,)),
+        "tagIsPresent": Function(Subject.has, (_tag,)),
     },
 )
 

@@ -176,3 +176,18 @@ def test_both_ways_give_the_same_for_the_files_of_pydicom(sample_files: list[Pat
         first, second = both_ways(basic_profile(), value, bool(implicit), bool(little))
         assert first == second, path
     assert count > 150
+
+
+def test_presence_is_known_without_taking_the_received_data_set_apart(
+    nested: Dataset, encode: Callable[..., bytes], make_profile: Callable[..., Profile]
+) -> None:
+    profile = make_profile(
+        "  - name: e\n    codename: expression.on.tags\n    tags: [XXXXXXXX]\n"
+        '    arguments: {expr: "tagIsPresent(#Tag.FrameAcquisitionDateTime) && vr == #VR.PN ? Remove() : null"}\n'
+    )
+    received = decode_dataset(encode(nested), implicit=False)
+    result = profile.morph(received, PROJECT)
+    assert isinstance(result, Result)
+    assert "PatientName" not in result.dataset
+    assert received.get_item("PerFrameFunctionalGroupsSequence").is_raw
+    assert received.get_item("PatientBirthDate").is_raw

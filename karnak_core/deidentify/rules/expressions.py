@@ -30,7 +30,8 @@ def _read(entry: Entry) -> Rule:
 
 def _decide(expression: Expression, visit: Visit) -> Decision | None:
     # the element's own value, where the Java Karnak takes the value that the tag has at the root
-    return expression.action(visit.received.dataset, visit.tag, visit.vr, visit.string_value())
+    received = visit.received
+    return expression.action(received.dataset, visit.tag, visit.vr, visit.string_value(), received.has)
 
 
 ON_EXPRESSION = ProfileElement(codename="expression.on.tags", read=_read)
