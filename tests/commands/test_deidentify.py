@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from click.testing import CliRunner, Result
 
 from karnak_core.cli import cli
 from karnak_core.deidentify import Hasher
-from karnak_core.testing import make_file
+from karnak_core.testing import free_port, make_file, one_node, run_gateway, send
 
 SECRET = "0123456789abcdef0123456789abcdef"
 PROFILE = """\
@@ -325,6 +327,70 @@ def test_morphing_shows_no_old_value_either(run: Run, folder: Path, tmp_path: Pa
             assert value not in text
 
 
+class Numbers(BaseHTTPRequestHandler):
+    """Answers every question with a number, whoever may ask."""
+
+    def do_GET(self) -> None:
+        allowed = self.path != "/guarded" or self.headers.get("Authorization") == "Basic dTpw"
+        answer = b'{"number": "N-7"}'
+        self.send_response(200 if allowed else 401)
+        self.send_header("Content-Length", str(len(answer)))
+        self.end_headers()
+        self.wfile.write(answer)
+
+    def log_message(self, format: str, *_arguments: object) -> None:
+        """Say nothing."""
+
+
+@pytest.fixture
+def service() -> Iterator[str]:
+    """The address of a web service."""
+    with ThreadingHTTPServer(("127.0.0.1", 0), Numbers) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def asking(url: str, authenticator: str = "") -> str:
+    """Return a profile that asks a web service for the accession number."""
+    arguments = {"url": url, "responsePath": "/number", **({"authConfig": authenticator} if authenticator else {})}
+    element = {"name": "ask", "codename": "action.replace.api", "arguments": arguments, "tags": ["0008,0050"]}
+    basic = {"name": "basic", "codename": "basic.dicom.profile"}
+    return yaml.safe_dump({"name": "Asking", "profileElements": [element, basic]})
+
+
+def test_web_services_that_a_profile_asks_are_asked(run: Run, tmp_path: Path, service: str) -> None:
+    (tmp_path / "asking.yml").write_text(asking(service))
+    result = run(make_file(tmp_path), "new.dcm", "--profile", "asking.yml")
+    assert result.exit_code == 0, result.stderr
+    assert pydicom.dcmread(tmp_path / "new.dcm").AccessionNumber == "N-7"
+    (tmp_path / "asking.yml").write_text(asking(f"http://127.0.0.1:{free_port()}"))
+    result = run(make_file(tmp_path), "other.dcm", "--profile", "asking.yml")
+    assert (result.exit_code, result.stdout) == (1, "0 written, 0 excluded, 1 failed, 0 skipped\n")
+
+
+def test_web_service_is_asked_with_an_authenticator_of_the_gateway(run: Run, tmp_path: Path, service: str) -> None:
+    (tmp_path / "asking.yml").write_text(asking(f"{service}/guarded", "numbers"))
+    configuration = {
+        "profiles": ["asking.yml"],
+        "projects": [{"name": "STUDY-A", "profile": "Asking"}],
+        "authenticators": {"numbers": {"type": "basic", "username": "u", "password": "p"}},
+        "forward_nodes": [],
+    }
+    (tmp_path / "gateway.yml").write_text(yaml.safe_dump(configuration))
+    applied = CliRunner().invoke(cli, ["apply", str(tmp_path / "gateway.yml"), "--data", str(tmp_path / "data")])
+    assert applied.exit_code == 0, applied.output
+    path = make_file(tmp_path)
+    result = run(path, "new.dcm", "--project", "STUDY-A", "--data", tmp_path / "data", secret=False)
+    assert result.exit_code == 0, result.stderr
+    assert pydicom.dcmread(tmp_path / "new.dcm").AccessionNumber == "N-7"
+    refused = run(path, "other.dcm", "--profile", "asking.yml")
+    assert refused.exit_code == 1
+    assert "numbers" in refused.stderr
+
+
 # ---- with a gateway's project ------------------------------------------------------------------------------------
 
 
@@ -377,3 +443,29 @@ def test_project_that_the_gateway_does_not_have_is_told(run: Run, folder: Path, 
     assert "has no project 'STUDY-X'; known: 'STUDY-A', 'STUDY-B'" in result.stderr
     assert run(folder, "out", "--project", "STUDY-A", "--data", "nowhere").exit_code == 2
     assert not Path("nowhere").exists()
+
+
+def test_file_becomes_what_a_gateway_sends(run: Run, folder: Path, tmp_path: Path) -> None:
+    configuration = one_node(
+        {
+            "name": "out",
+            "type": "folder",
+            "directory": "received",
+            "de_identification": {"project": "STUDY-A", "pseudonym": {"type": "tag", "tag": "(0012,0040)"}},
+        }
+    )
+    configuration["profiles"] = [str(tmp_path / "research.yml")]
+    configuration["projects"] = [{"name": "STUDY-A", "profile": "Research A"}]
+    path = make_file(folder, ClinicalTrialSubjectID="PSN-7", PatientName="Doe^Jane")
+    with run_gateway(configuration, tmp_path / "data") as gateway:
+        assert send(gateway.port, [path]) == [0x0000]
+        gateway.wait_until(lambda: gateway.deliveries(state="sent"))
+        words = ("--project", "STUDY-A", "--data", tmp_path / "data", "--pseudonym", "PSN-7")
+        result = run(path, "new.dcm", *words, secret=False)
+    assert result.exit_code == 0, result.stderr
+    (sent,) = (tmp_path / "data" / "received").rglob("*.dcm")
+    theirs, ours = pydicom.dcmread(sent), pydicom.dcmread(tmp_path / "new.dcm")
+    for dataset in (theirs, ours):
+        # when it was made
+        del dataset.InstanceCreationDate, dataset.InstanceCreationTime
+    assert ours == theirs
