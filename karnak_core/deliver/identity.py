@@ -49,7 +49,7 @@ class Identity(Protocol):
 class Unchanged:
     """Leaves data sets as they are."""
 
-    def changed(self, apart: Apart, _received_at: int) -> Changed:
+    def changed(self, apart: Apart, received_at: int) -> Changed:
         """Return the data set as it was received."""
         return Changed(dataset=apart.dataset)
 
@@ -67,7 +67,7 @@ class TagMorphing:
     fetch: Fetch
     give_back: Callable[[], None]
 
-    def changed(self, apart: Apart, _received_at: int) -> Changed:
+    def changed(self, apart: Apart, received_at: int) -> Changed:
         """Return the data set with its elements changed; pixels stay, as in the reference."""
         return Changed(dataset=_of(self.profile.morph(apart.dataset, self.project(), fetch=self.fetch)).dataset)
 
@@ -131,5 +131,5 @@ def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int], pseu
         pseudonym=pseudonym,
     )
     if leaks:
-        more = f" (and {len(leaks) - 1} more)" if len(leaks) > 1 else ""
-        raise Permanent(f"leak check: {leaks[0]}{more}")
+        first, *others = leaks
+        raise Permanent(f"leak check: {first}" + (f" (and {len(others)} more)" if others else ""))
