@@ -14,6 +14,7 @@ Everything listens on the loopback and on ports of its own, and ends with its ``
 
 from karnak_core.testing.datasets import dataset_bytes, make_dataset, make_file
 from karnak_core.testing.gateway import RunningGateway, one_node, run_gateway
+from karnak_core.testing.mail import Mail, RunningMailServer, run_mail_server
 from karnak_core.testing.orthanc import RunningOrthanc, run_orthanc
 from karnak_core.testing.peers import (
     NO_ANSWER,
@@ -33,8 +34,10 @@ from karnak_core.testing.waiting import free_port, listens, missing, wait_until
 
 __all__ = [
     "NO_ANSWER",
+    "Mail",
     "OpenAssociation",
     "RunningGateway",
+    "RunningMailServer",
     "RunningOrthanc",
     "RunningStoreSCP",
     "Stored",
@@ -50,6 +53,7 @@ __all__ = [
     "one_node",
     "rejection",
     "run_gateway",
+    "run_mail_server",
     "run_orthanc",
     "run_store_scp",
     "run_storescp",

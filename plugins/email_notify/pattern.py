@@ -1,8 +1,8 @@
 """Subject patterns: what Java's ``String.format`` makes of texts.
 
 ``%s`` the next value · ``%.5s`` its first 5 characters · ``%8s``, ``%-8s`` filled up with blanks, in front or behind ·
-``%2$s`` the second value · ``%S`` in capitals · ``%%`` a percent sign · ``%n`` a line end: a blank, as a subject has one
-line.
+``%2$s`` the second value · ``%S`` in capitals · ``%%`` a percent sign · ``%n`` a line end:
+a blank, as a subject has one line.
 """
 
 from __future__ import annotations

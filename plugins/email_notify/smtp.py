@@ -108,6 +108,9 @@ def _said_in_words(peer: str) -> Iterator[None]:
     except smtplib.SMTPNotSupportedError as error:
         raise Misconfigured(f"{peer} offers no login that we know") from error
     except smtplib.SMTPServerDisconnected as error:
+        # smtplib says the same of a server that says nothing
+        if isinstance(error.__context__, TimeoutError):
+            raise Unreachable(f"{peer} does not answer in time") from error
         raise Unreachable(f"{peer}: the connection ended before the mail was taken") from error
     except smtplib.SMTPResponseException as error:
         # of the greeting, of EHLO

@@ -67,7 +67,8 @@ class View:
     forward_node: str
     destination: str
     destination_label: str
-    deidentified: bool
+    #: what is to be known about the values; empty: they are as received
+    remark: str
     #: pairs of name and value
     study: Sequence[tuple[str, str]]
     received: int
@@ -92,7 +93,7 @@ def view(summary: StudySummary) -> View:
         forward_node=summary.forward_node,
         destination=summary.destination,
         destination_label=summary.destination_label,
-        deidentified=summary.deidentified,
+        remark=_remark(summary),
         study=_study(summary),
         received=summary.received,
         numbers=numbers,
@@ -166,6 +167,14 @@ def _numbers(count: Callable[[State], int]) -> list[Number]:
     return [one for one in found if one.count or one.state is State.SENT]
 
 
+def _remark(summary: StudySummary) -> str:
+    if not summary.deidentified:
+        return ""
+    if not summary.study_instance_uid:
+        return "The destination de-identifies, and nothing was transferred: which study it is cannot be told here."
+    return "De-identified: these are the values that were transferred."
+
+
 def _study(summary: StudySummary) -> list[tuple[str, str]]:
     facts = summary.facts
     pairs = [
@@ -195,7 +204,8 @@ def _series(series: SeriesSummary) -> SeriesView:
         ("Date", iso_date(facts.get("SeriesDate", ""))),
         ("SOP class", ", ".join(UID(uid).name for uid in series.sop_class_uids)),
     ]
-    order = list(STATES)
+    # what a person has to decide about stands first
+    order = [State.FAILED, *(state for state in STATES if state is not State.FAILED)]
     return SeriesView(
         title=title or "Series",
         uid=series.series_instance_uid,
