@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from karnak_core.deidentify.changes import Change
-from karnak_core.deidentify.codec import decode_dataset, encode_dataset
+from karnak_core.deidentify.codec import decode_dataset, encode_around, encode_dataset
 from karnak_core.deidentify.entry import AddPrivate, Entry, Method, ProfileElement, Rule, Text, on_tags
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.file_meta import file_head, make_file_meta
@@ -42,6 +42,7 @@ __all__ = [
     "Visit",
     "basic_profile",
     "decode_dataset",
+    "encode_around",
     "encode_dataset",
     "file_head",
     "first_text_of",

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import mmap
+import re
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO, Final
 
@@ -30,6 +31,8 @@ PIXEL_GROUP: Final = 0x7FE0
 LARGEST_HEADER: Final = 256 << 20
 #: stands for pixel data while the rest is changed: a value, so that it is there for conditions
 _PLACEHOLDER: Final = b"\0\0"
+#: offset tables, and pixel data in its three forms
+_PIXEL_TAG: Final = re.compile(rb"\xe0\x7f[\x01\x02\x08\x09\x10]\0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,63 +93,56 @@ def taken_apart(path: Path, transfer_syntax_uid: str, dataset_offset: int, works
 
 
 def _apart(file: IO[bytes], offset: int, syntax: str) -> Apart:
-    little = syntax != ExplicitVRBigEndian
     try:
         with (
             mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
             memoryview(mapped) as whole,
             whole[offset:] as view,
         ):
-            explicit = is_explicit(view[:8].tobytes(), syntax)
-            order = "<" if little else ">"
-            split, pixels, behind = _regions(view, explicit, order)
-            if split + len(view) - behind > LARGEST_HEADER:
-                raise Permanent(f"the data set has more than {LARGEST_HEADER >> 20} MiB beside its pixel data")
-            encoded = view[:split].tobytes() + view[behind:].tobytes()
+            found = _PIXEL_TAG.search(mapped, offset, offset + LARGEST_HEADER)
+            if found is not None and syntax != ExplicitVRBigEndian:
+                # to look for the tag is faster than to step over all elements; within a sequence, the space before it
+                # is not filled by whole elements, and so is found to be wrong
+                with suppress(Permanent, UnreadableDataSet, struct.error):
+                    return _from(view, file, offset, syntax, found.start() - offset)
+            return _from(view, file, offset, syntax, 0)
     except ValueError as error:
         if isinstance(error, UnreadableDataSet):
             raise Permanent(f"the data set cannot be read: {error}") from None
         raise Permanent("the data set cannot be read: the file is empty") from None
     except struct.error:
         raise Permanent("the data set cannot be read: it ends inside an element") from None
-    dataset = decode_dataset(encoded, implicit=not explicit, little=little)
-    placeholders = {
+
+
+def _from(view: memoryview, file: IO[bytes], offset: int, syntax: str, start: int) -> Apart:
+    """Take the data set in ``view`` apart, of which no pixels are before ``start``."""
+    implicit, little = not is_explicit(view[:8].tobytes(), syntax), syntax != ExplicitVRBigEndian
+    split, pixels, end = _regions(view, not implicit, "<" if little else ">", start)
+    if split + len(view) - end > LARGEST_HEADER:
+        raise Permanent(f"the data set has more than {LARGEST_HEADER >> 20} MiB beside its pixel data")
+    before, behind = view[:split].tobytes(), view[end:].tobytes()
+    placeholders: dict[int, DataElement | RawDataElement] = {
         found.tag: RawDataElement(
-            BaseTag(found.tag), found.vr or None, len(_PLACEHOLDER), _PLACEHOLDER, 0, not explicit, little
+            BaseTag(found.tag), found.vr or None, len(_PLACEHOLDER), _PLACEHOLDER, 0, implicit, little
         )
         for found in pixels
     }
-    if placeholders:
-        # in the order of tags, as any data set
-        elements = dict(dataset.items()) | {element.tag: element for element in placeholders.values()}
-        ordered = Dataset({tag: elements[tag] for tag in sorted(elements)})
-        ordered.set_original_encoding(not explicit, little, dataset.original_character_set)
-        dataset = ordered
     return Apart(
-        dataset=dataset,
+        dataset=decode_dataset(before, implicit=implicit, little=little, then=placeholders.values(), behind=behind),
         placeholders=placeholders,
-        pixels=tuple(
-            PixelElement(
-                tag=found.tag,
-                vr=found.vr,
-                start=offset + found.start,
-                end=offset + found.end,
-                undefined=found.undefined,
-            )
-            for found in pixels
-        ),
-        encoded=encoded,
-        implicit=not explicit,
+        pixels=tuple(replace(found, start=offset + found.start, end=offset + found.end) for found in pixels),
+        encoded=before + behind,
+        implicit=implicit,
         little=little,
         file=file,
         transfer_syntax_uid=syntax,
     )
 
 
-def _regions(view: memoryview, explicit: bool, order: str) -> tuple[int, list[PixelElement], int]:
-    """Find where the elements of group 7FE0 begin, which they are, and where they end."""
+def _regions(view: memoryview, explicit: bool, order: str, offset: int) -> tuple[int, list[PixelElement], int]:
+    """Find where the elements of group 7FE0 begin, which they are, and where they end; ``offset``: none is before."""
     read_tag = struct.Struct(order + "HH").unpack_from
-    offset, size = 0, len(view)
+    size = len(view)
     begin: int | None = None
     found: list[PixelElement] = []
     while offset < size:

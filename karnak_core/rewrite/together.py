@@ -11,7 +11,7 @@ from typing import IO, Final
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from karnak_core.deidentify import encode_dataset
+from karnak_core.deidentify import encode_around
 from karnak_core.elements import UNDEFINED, UnreadableDataSet
 from karnak_core.errors import Permanent, Retryable
 from karnak_core.headers import read_header
@@ -84,10 +84,7 @@ def put_together(
     if little and not apart.little:
         dataset = in_little_endian(dataset)
     carried = {element.tag for element in apart.pixels} if new_pixels is not None else {one.tag for one in kept}
-    before, behind = (
-        encode_dataset(_part(dataset, carried, after=after), implicit=implicit, little=little)
-        for after in (False, True)
-    )
+    before, behind = encode_around(dataset, PIXEL_GROUP, carried, implicit=implicit, little=little)
     header = _header(before + behind, syntax)
     beginning = file_beginning(
         sop_class_uid=header.sop_class_uid,
@@ -131,20 +128,6 @@ def put_together(
         implicit=implicit,
         little=little,
     )
-
-
-def _part(dataset: Dataset, without: set[int], *, after: bool) -> Dataset:
-    """Return the elements before those of group 7FE0, or those behind; pixel elements that are new go before."""
-    elements = {
-        tag: element
-        for tag, element in dataset.items()
-        if (tag.group > PIXEL_GROUP) == after and int(tag) not in without
-    }
-    part = Dataset(elements)
-    implicit, little = dataset.original_encoding
-    if implicit is not None and little is not None:
-        part.set_original_encoding(implicit, little, dataset.original_character_set)
-    return part
 
 
 def _header(encoded: bytes, syntax: str) -> Header:
