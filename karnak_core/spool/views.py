@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -31,6 +32,13 @@ class Filter:
     #: ms; received at or after, and before
     since: int | None = None
     until: int | None = None
+    #: ms; last changed at or after, and before: received, ended, or decided about
+    changed_since: int | None = None
+    changed_until: int | None = None
+    #: Patient ID, original or sent
+    patient_id: str | None = None
+    #: part of a reason, a UID, a patient's ID or name, an accession number or a description; in any case of letters
+    text: str | None = None
 
 
 def matching(statement: S, chosen: Filter) -> S:
@@ -58,7 +66,65 @@ def matching(statement: S, chosen: Filter) -> S:
         statement = statement.where(delivery.c.created_at >= chosen.since)
     if chosen.until is not None:
         statement = statement.where(delivery.c.created_at < chosen.until)
+    if chosen.changed_since is not None:
+        statement = statement.where(
+            sa.or_(
+                delivery.c.created_at >= chosen.changed_since,
+                delivery.c.finished_at >= chosen.changed_since,
+                delivery.c.decided_at >= chosen.changed_since,
+            )
+        )
+    if chosen.changed_until is not None:
+        for moment in (delivery.c.created_at, delivery.c.finished_at, delivery.c.decided_at):
+            statement = statement.where(sa.func.coalesce(moment, 0) < chosen.changed_until)
+    if chosen.patient_id is not None:
+        statement = statement.where(_patient(chosen.patient_id))
+    if chosen.text:
+        statement = statement.where(_has(chosen.text))
     return statement
+
+
+#: facts that a text is looked for in
+_SEARCHED = ("PatientID", "PatientName", "AccessionNumber", "StudyDescription", "SeriesDescription")
+
+
+def _patient(patient_id: str) -> sa.ColumnElement[bool]:
+    return sa.or_(
+        *(
+            sa.and_(
+                sa.or_(*(sa.cast(facts, sa.Text).contains(spelt, autoescape=True) for spelt in _spellings(patient_id))),
+                facts["PatientID"].as_string() == patient_id,
+            )
+            for facts in (instance.c.facts, delivery.c.sent_facts)
+        )
+    )
+
+
+def _has(text: str) -> sa.ColumnElement[bool]:
+    # one at a time, the cheapest first, as most rows have it nowhere
+    found: list[sa.ColumnElement[bool]] = [delivery.c.reason.icontains(text, autoescape=True)]
+    if not set(text) - set("0123456789."):
+        found += [
+            column.contains(text, autoescape=True)
+            for column in (
+                instance.c.study_instance_uid,
+                instance.c.series_instance_uid,
+                instance.c.sop_instance_uid,
+                delivery.c.sent_study_instance_uid,
+                delivery.c.sent_series_instance_uid,
+                delivery.c.sent_sop_instance_uid,
+            )
+        ]
+    for facts in (instance.c.facts, delivery.c.sent_facts):
+        values = sa.or_(*(facts[keyword].as_string().icontains(text, autoescape=True) for keyword in _SEARCHED))
+        whole = sa.cast(facts, sa.Text)
+        found.append(sa.and_(sa.or_(*(whole.icontains(spelt, autoescape=True) for spelt in _spellings(text))), values))
+    return sa.or_(*found)
+
+
+def _spellings(text: str) -> list[str]:
+    """Return how facts that have a text may be stored: to look for that first costs less than to take them apart."""
+    return sorted({json.dumps(text, ensure_ascii=ascii_only)[1:-1] for ascii_only in (True, False)})
 
 
 #: names of what ``deliveries list --json`` and the CSV give, in order
