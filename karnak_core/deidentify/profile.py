@@ -138,6 +138,11 @@ class Profile:
         """Tell whether any of its elements asks for pixels to be cleaned."""
         return any(step.rule.cleans_pixels for step in self._plan.steps)
 
+    def may_remove(self, tag: int) -> bool:
+        """Tell whether an element with this tag does not stay in the root of every instance as it is."""
+        (_, action), questions = self._plan.look_up(tag, -1)
+        return bool(questions) or not (action is None or isinstance(action, Keep))
+
     @property
     def authenticators(self) -> tuple[Text, ...]:
         """Return the names of the authenticators that its elements use, and where they stand."""

@@ -120,10 +120,16 @@ class Conversion:
             note, pixels = "", None
             try:
                 pixels = new_pixels(
-                    apart, changed.dataset, changed.cleaning, target, self.pixels.options, self.workspace
+                    apart,
+                    changed.dataset,
+                    changed.cleaning,
+                    target,
+                    self.pixels.options,
+                    self.workspace,
+                    only_used_bits=changed.only_used_bits,
                 )
             except CannotTranscode as error:
-                if strict or changed.cleaning is not None:
+                if strict or changed.cleaning is not None or changed.only_used_bits:
                     raise
                 note = refusal(error, target)
             if pixels is not None:

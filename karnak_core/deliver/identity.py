@@ -15,6 +15,7 @@ from karnak_core.errors import Excluded, Permanent
 from karnak_core.leaks import Encoded, find_leaks
 from karnak_core.model import PseudonymSource
 from karnak_core.pixels.cleaning import Cleaning, plan_cleaning
+from karnak_core.pixels.overlays import OVERLAY_DATA, embedded_overlays
 from karnak_core.rewrite import Apart, Together
 
 
@@ -29,6 +30,8 @@ class Changed:
     dataset: Dataset
     #: what has to be done to its pixels; None: nothing
     cleaning: Cleaning | None = None
+    #: true: an overlay lay in bits that its pixels do not use, and is gone from the rest
+    only_used_bits: bool = False
     #: looks at the whole of what is sent; raises DeliveryError: it must not be
     check: Callable[[Together], None] = field(default=_unchecked)
 
@@ -101,6 +104,7 @@ class DeIdentification:
 
         return Changed(
             dataset=result.dataset,
+            only_used_bits=_without_embedded_overlays(self.profile, result.dataset),
             cleaning=plan_cleaning(self.profile, apart.dataset, result.dataset, project, bool(apart.pixels)),
             check=check,
         )
@@ -109,6 +113,14 @@ class DeIdentification:
         """Close the source of pseudonyms, and what the profile's requests were sent with."""
         self.source.close()
         self.give_back()
+
+
+def _without_embedded_overlays(profile: Profile, dataset: Dataset) -> bool:
+    """Take away overlays that lie in the pixels, where the profile removes overlays; say whether there were any."""
+    gone = [group for group in embedded_overlays(dataset) if profile.may_remove(group << 16 | OVERLAY_DATA)]
+    for tag in [tag for tag in dataset.keys() if tag.group in gone]:  # noqa: SIM118 - values are not decoded
+        del dataset[tag]
+    return bool(gone)
 
 
 def _of(result: Result | ExcludedByProfile) -> Result:

@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 from karnak_core.deliver.conversion import Conversion, Prepared
-from karnak_core.deliver.filters import Filters, LazyHeader
+from karnak_core.deliver.filters import Filters
 from karnak_core.errors import DeliveryError, Permanent
 from karnak_core.model import Due, FollowUp, Instance, Outgoing
+from karnak_core.original import LazyHeader
 
 logger = logging.getLogger(__name__)
 

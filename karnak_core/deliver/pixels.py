@@ -17,6 +17,8 @@ from pydicom.uid import (
 from karnak_core.errors import Permanent, Retryable
 from karnak_core.pixels import (
     CannotTranscode,
+    Edit,
+    Frame,
     PixelElement,
     PixelSource,
     TranscodeOptions,
@@ -72,7 +74,14 @@ class NewPixels:
 
 
 def new_pixels(
-    apart: Apart, dataset: Dataset, cleaning: Cleaning | None, target: str, options: TranscodeOptions, workspace: Path
+    apart: Apart,
+    dataset: Dataset,
+    cleaning: Cleaning | None,
+    target: str,
+    options: TranscodeOptions,
+    workspace: Path,
+    *,
+    only_used_bits: bool = False,
 ) -> NewPixels | None:
     """Return the pixels of an instance, cleaned, in the transfer syntax ``target`` or the nearest that holds them.
 
@@ -84,6 +93,8 @@ def new_pixels(
         What has to be done to them; None: nothing.
     target
         A transfer syntax UID; the received one: it is kept if it can be.
+    only_used_bits
+        True: something else than pixels may lie in the other bits, and must not go out.
 
     Returns
     -------
@@ -99,7 +110,8 @@ def new_pixels(
     """
     elements = [element for element in apart.pixels if element.tag in KINDS]
     kept = [element for element in elements if dataset.get_item(element.tag) is apart.placeholders[element.tag]]
-    if not kept or (cleaning is None and target == apart.transfer_syntax_uid):
+    change = cleaning is not None or only_used_bits
+    if not kept or (not change and target == apart.transfer_syntax_uid):
         return None
     if len(elements) != 1:
         raise CannotTranscode("the instance has more than one element with pixels")
@@ -108,12 +120,14 @@ def new_pixels(
     where = PixelElement(tag=element.tag, vr=element.vr, offset=element.start, length=length)
     source = PixelSource(apart.file, apart.dataset, apart.transfer_syntax_uid, where)
     image = source.output_image
-    edit = None
+    edit: Edit | None = None
     if cleaning is not None:
         cleaning.header(dataset)
         edit = cleaning.edit(image)
-        if target == apart.transfer_syntax_uid:
-            target = syntax_of_cleaned(target, image)
+    elif only_used_bits:
+        edit = _as_decoded
+    if change and target == apart.transfer_syntax_uid:
+        target = syntax_of_cleaned(target, image)
     target = fitting(target, image, apart.transfer_syntax_uid)
     if edit is None and target == apart.transfer_syntax_uid:
         return None
@@ -127,6 +141,10 @@ def new_pixels(
         made.close()
         raise
     return NewPixels(dataset=done.header, transfer_syntax_uid=done.transfer_syntax_uid, made=made)
+
+
+def _as_decoded(_index: int, frame: Frame) -> Frame:
+    return frame
 
 
 def refusal(error: Permanent, syntax: str) -> str:

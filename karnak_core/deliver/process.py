@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from karnak_core.config.afterwards import by_key
 from karnak_core.config.models import Configuration, Destination
 from karnak_core.config.profiles import named
 from karnak_core.config.store import Following
@@ -252,10 +253,10 @@ class DeliveryProcess:
         self, configuration: Configuration, forward_node: str, destination: Destination
     ) -> Mapping[str, FollowUp]:
         opened: dict[str, FollowUp] = {}
-        for configured in destination.follow_ups:
+        for key, configured in by_key(destination.follow_ups).items():
             kind = self._plugins.follow_ups[configured.type]
             context = self._contexts.of(configuration, forward_node, destination.name, kind)
-            opened[configured.key] = kind.open(configured.options, context)
+            opened[key] = kind.open(configured.options, context)
         return opened
 
     def _forget_trouble(self, key: Key) -> None:

@@ -9,13 +9,15 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from karnak_core.deidentify import DeidentificationError, Rectangle
+from karnak_core.deidentify import DeidentificationError, Rectangle, first_text_of
 from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.masks import clip
 
 #: groups of the up to 16 overlays
 GROUPS: Final = range(0x6000, 0x6020, 2)
-_ROWS, _COLUMNS, _FRAMES, _ORIGIN, _BIT_POSITION, _DATA = 0x0010, 0x0011, 0x0015, 0x0050, 0x0102, 0x3000
+_ROWS, _COLUMNS, _FRAMES, _ORIGIN, _BIT_POSITION = 0x0010, 0x0011, 0x0015, 0x0050, 0x0102
+#: element number of Overlay Data (60xx,3000)
+OVERLAY_DATA: Final = 0x3000
 
 
 def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
@@ -29,7 +31,7 @@ def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
         An overlay does not say where it lies.
     """
     for group in GROUPS:
-        tag = BaseTag(group << 16 | _DATA)
+        tag = BaseTag(group << 16 | OVERLAY_DATA)
         if tag not in dataset:
             _remove_embedded(dataset, group)
             continue
@@ -41,6 +43,17 @@ def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
             raise DeidentificationError(
                 f"an overlay cannot be cleaned: what describes ({group:04X},3000) cannot be read"
             ) from None
+
+
+def embedded_overlays(dataset: Dataset) -> frozenset[int]:
+    """Return the groups of the overlays that lie in bits of the pixels that these do not use (retired)."""
+    return frozenset(
+        group
+        for group in GROUPS
+        if group << 16 | _BIT_POSITION in dataset
+        and group << 16 | OVERLAY_DATA not in dataset
+        and first_text_of(dataset, group << 16 | _BIT_POSITION).strip() not in ("", "0")
+    )
 
 
 def _remove_embedded(dataset: Dataset, group: int) -> None:

@@ -15,10 +15,11 @@ from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_dataset
 from pydicom.uid import DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian
 
-from karnak_core.deliver.filters import Filters, LazyHeader
+from karnak_core.deliver.filters import Filters
 from karnak_core.errors import DeliveryError, Excluded, Permanent
 from karnak_core.expressions import Condition
 from karnak_core.model import Instance
+from karnak_core.original import LazyHeader
 from karnak_core.part10 import file_beginning, plain_dataset
 from karnak_core.plugins import load
 
@@ -87,8 +88,8 @@ def write_instance(path: Path, syntax: str, data: bytes, zeros: int = 0) -> Inst
 MEASURED = """
 import sys
 from pathlib import Path
-from karnak_core.deliver.filters import LazyHeader
 from karnak_core.model import Instance
+from karnak_core.original import LazyHeader
 
 def most():
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024

@@ -17,7 +17,7 @@ from karnak_core.deliver.conversion import Conversion
 from karnak_core.deliver.identity import DeIdentification
 from karnak_core.errors import Permanent
 from karnak_core.part10 import read_outgoing
-from karnak_core.testing import make_file
+from karnak_core.testing import make_dataset, make_file
 
 PROFILE = Profile.from_yaml(
     "name: Masks\n"
@@ -48,7 +48,10 @@ OUTSIDE = Profile.from_yaml(
 
 def change(tmp_path: Path, profile: Profile = PROFILE, **elements: Any) -> Dataset:
     """Return the instance that goes out."""
-    path = make_file(tmp_path, **elements)
+    return change_file(make_file(tmp_path, **elements), tmp_path, profile)
+
+
+def change_file(path: Path, tmp_path: Path, profile: Profile) -> Dataset:
     outgoing = read_outgoing(path)
     identity = DeIdentification(
         profile=profile,
@@ -136,3 +139,29 @@ def test_image_without_anything_burned_in_goes_out_and_no_cleaning_is_claimed(tm
 
 def test_object_without_pixels_goes_out(tmp_path: Path) -> None:
     assert "PixelData" not in change(tmp_path, pixels=0, BurnedInAnnotation="YES")
+
+
+BASIC = Profile.from_yaml("name: B\nprofileElements: [{name: basic, codename: basic.dicom.profile}]\n")
+
+
+@pytest.mark.parametrize("syntax", [EXPLICIT, IMPLICIT, BIG_ENDIAN])
+def test_an_overlay_in_unused_bits_of_the_pixels_does_not_go_out(syntax: str, tmp_path: Path) -> None:
+    frame = np.random.default_rng(1).integers(0, 4096, (64, 64)).astype("u2")
+    overlay = np.zeros((64, 64), "u2")
+    overlay[10:20] = 1 << 14
+    mixed = (frame | overlay).astype(">u2" if syntax == BIG_ENDIAN else "<u2")
+    group = Dataset()
+    group.add_new(0x60000010, "US", 64)
+    group.add_new(0x60000011, "US", 64)
+    group.add_new(0x60000040, "CS", "G")
+    group.add_new(0x60000050, "SS", [1, 1])
+    group.add_new(0x60000100, "US", 16)
+    group.add_new(0x60000102, "US", 14)
+    ds = make_dataset(transfer_syntax_uid=syntax, PixelData=mixed.tobytes())
+    ds.update(group)
+    path = tmp_path / "overlay.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    sent = change_file(path, tmp_path, BASIC)
+    assert not [tag for tag in sent if tag.tag.group == 0x6000]
+    dtype = ">u2" if sent.file_meta.TransferSyntaxUID == BIG_ENDIAN else "<u2"
+    assert (np.frombuffer(sent.PixelData, dtype).reshape(64, 64) == frame).all()
