@@ -185,7 +185,7 @@ def studies(connection: sa.Connection, chosen: Filter, *, limit: int = 25, offse
     failed = _sum_of(State.FAILED)
     keys = (instance.c.study_instance_uid, delivery.c.forward_node, delivery.c.destination)
     rows = connection.execute(
-        matching(sa.select(*keys, sa.func.count().over().label("total")), chosen)
+        matching(_select(*keys, sa.func.count().over().label("total")), chosen)
         .group_by(*keys)
         .order_by(sa.case((failed > 0, 0), else_=1), sa.func.max(_CHANGED).desc(), *keys)
         .limit(limit)
@@ -199,7 +199,7 @@ def studies(connection: sa.Connection, chosen: Filter, *, limit: int = 25, offse
 def series_of_all(connection: sa.Connection, chosen: Filter) -> Iterator[tuple[Study, Series]]:
     """Yield every series, each with its study, whose other series are not told; a few at a time are in memory."""
     keys = (instance.c.study_instance_uid, delivery.c.forward_node, delivery.c.destination)
-    every = connection.execute(matching(sa.select(*keys), chosen).group_by(*keys).order_by(*keys)).all()
+    every = connection.execute(matching(_select(*keys), chosen).group_by(*keys).order_by(*keys)).all()
     for start in range(0, len(every), 50):
         for study in _with_series(connection, chosen, [tuple(row) for row in every[start : start + 50]]):
             for series in study.series:
@@ -208,7 +208,7 @@ def series_of_all(connection: sa.Connection, chosen: Filter) -> Iterator[tuple[S
 
 def _count(connection: sa.Connection, chosen: Filter) -> int:
     keys = (instance.c.study_instance_uid, delivery.c.forward_node, delivery.c.destination)
-    inner = matching(sa.select(*keys), chosen).group_by(*keys).subquery()
+    inner = matching(_select(*keys), chosen).group_by(*keys).subquery()
     return connection.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one()
 
 
@@ -219,8 +219,8 @@ def _with_series(connection: sa.Connection, chosen: Filter, wanted: Sequence[tup
     found: dict[tuple[str, ...], list[Any]] = {key: [] for key in wanted}
     of_these = instance.c.study_instance_uid.in_(uids)
     for row in connection.execute(_by_series(chosen).where(of_these)):
-        if (key := (row.study_instance_uid, row.forward_node, row.destination)) in kept:
-            found[key].append(row)
+        if (row.study_instance_uid, row.forward_node, row.destination) in kept:
+            found[row.study_instance_uid, row.forward_node, row.destination].append(row)
     examples = {one for rows in found.values() for row in rows for one in (row.example, row.example_sent) if one}
     facts = of_study.facts(connection, sorted(examples))
     reasons = _reasons(connection, chosen, of_these)
@@ -268,7 +268,7 @@ def _reasons(
     )
     counted = sa.func.count().label("deliveries")
     rows = connection.execute(
-        matching(sa.select(*keys, delivery.c.state, delivery.c.reason, counted), chosen)
+        matching(_select(*keys, delivery.c.state, delivery.c.reason, counted), chosen)
         .where(of_these, delivery.c.reason != "")
         .group_by(*keys, delivery.c.state, delivery.c.reason)
         .order_by(counted.desc(), delivery.c.reason)
@@ -288,8 +288,8 @@ def _sop_classes(
 ) -> dict[tuple[str, str], list[str]]:
     columns = (instance.c.study_instance_uid, instance.c.series_instance_uid, instance.c.sop_class_uid)
     found: dict[tuple[str, str], list[str]] = {}
-    for study, series, uid in connection.execute(matching(sa.select(*columns).distinct(), chosen).where(of_these)):
-        found.setdefault((study, series), []).append(uid)
+    for row in connection.execute(matching(_select(*columns).distinct(), chosen).where(of_these)):
+        found.setdefault((row[0], row[1]), []).append(row[2])
     return found
 
 
@@ -312,6 +312,11 @@ def _counts(row: Mapping[Any, Any]) -> Counts:
     numbers = {name: int(row[name]) for name in _SUMS}
     numbers["retries"] = numbers.pop("more_attempts") + numbers["deliveries"] - numbers["instances"]
     return Counts(**numbers, first_at=row["first_at"], last_at=row["last_at"])
+
+
+def _select(*columns: Any) -> sa.Select[Any]:
+    made: Any = sa.select(*columns)
+    return made  # pyright counts columns otherwise
 
 
 def _sum_of(*states: State) -> sa.ColumnElement[int]:
@@ -348,7 +353,7 @@ def _by_series(chosen: Filter) -> sa.Select[Any]:
         delivery.c.destination,
     )
     return matching(
-        sa.select(
+        _select(
             *keys,
             sa.func.count(instance.c.sop_instance_uid.distinct()).label("instances"),
             sa.func.count().label("deliveries"),
