@@ -47,6 +47,9 @@ def kind_of(code: bytes) -> tuple[str, bool]:
 
 KINDS = {vr.value.encode(): kind_of(vr.value.encode()) for vr in VR if len(vr.value) == 2}
 
+#: VR -> its two bytes, and whether its length has four bytes
+_CODES: dict[str | None, tuple[bytes, bool]] = {vr: (code, is_long) for code, (vr, is_long) in KINDS.items()}
+
 
 class ReadItem(Dataset):
     """An item to look at: attributes of pydicom's class are set as they are everywhere else in Python, and sooner."""
@@ -212,26 +215,25 @@ def encoded_elements(
     long = struct.Struct("<HH2sHI" if little else ">HH2sHI")
     parts: list[bytes] = []
     for number, element in sorted([(int(tag), element) for tag, element in elements.items()], key=_NUMBER):
-        if not isinstance(element, RawDataElement) or element.value is None:
+        if not isinstance(element, RawDataElement):
             return None
-        _, code, length, _, _, is_implicit, is_little, *_ = element
-        if is_implicit != implicit or is_little != little:
+        _, vr, length, value, _, is_implicit, is_little, _, _ = element
+        if value is None or is_implicit != implicit or is_little != little:
             return None
-        vr = code or ""
         undefined = length == UNDEFINED
-        length = UNDEFINED if undefined else len(element.value)
+        length = UNDEFINED if undefined else len(value)
         group, low = number >> 16, number & 0xFFFF
         if implicit:
             parts.append(head.pack(group, low, length))
-        elif len(vr) != 2:
-            return None
-        elif vr in LONG_VRS:
-            parts.append(long.pack(group, low, vr.encode("ascii"), 0, length))
-        elif length > 0xFFFF:
-            return None
         else:
-            parts.append(short.pack(group, low, vr.encode("ascii"), length))
-        parts.append(element.value)
+            code, is_long = _CODES.get(vr) or ((vr or "").encode("ascii"), False)
+            if is_long:
+                parts.append(long.pack(group, low, code, 0, length))
+            elif len(code) != 2 or length > 0xFFFF:
+                return None
+            else:
+                parts.append(short.pack(group, low, code, length))
+        parts.append(value)
         if undefined:
             parts.append(head.pack(0xFFFE, 0xE0DD, 0))
     return b"".join(parts)

@@ -12,11 +12,13 @@ from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import CLASS_UIDS, Received, has_text
 from karnak_core.expressions import ComputePatientAge, Keep, Remove, Replace, ReplaceNull, Uid
 
+_UNRESOLVED = (ByType, OnlyInstanceUids, OnlyIdentity)
+
 
 def carry_out(action: Decision, received: Received, place: Where, element: Element, vr: str) -> Element | None:
     """Return the element after an action; the same one where nothing changes, None where it is removed."""
     tag = int(element.tag)
-    while isinstance(action, ByType | OnlyInstanceUids | OnlyIdentity):
+    while isinstance(action, _UNRESOLVED):
         action = _resolved(action, received, place, tag, vr)
     match action:
         case Keep():
