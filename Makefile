@@ -18,6 +18,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 benchmark: peers $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[benchmarks]'
 	$(BIN)/python -m benchmarks
 
 # the peers that tests talk to; without root or apt-get the tests that need a missing one are skipped (in CI they fail)

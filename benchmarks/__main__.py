@@ -64,7 +64,8 @@ def main(
         warm_up=8 if quick else 24,
         quick=quick,
     )
-    _need_programs()
+    if _uses_network(plan):
+        _need_programs()
     if machine.file_system(work) == "tmpfs":
         raise click.UsageError(
             f"--work {work}: is in memory (tmpfs); fsync costs nothing there: give a folder on a disk"
@@ -92,7 +93,7 @@ def _run(plan: Plan, folder: Path, file: Path) -> None:
     if not measurements:
         return
     summaries = summarise(measurements)
-    facts = machine.describe(folder)
+    facts = machine.describe(folder, engines="deidentify" in plan.scenarios, network=_uses_network(plan))
     print_tables(console, summaries)
     console.print()
     console.print(", ".join(f"{name} {value}" for name, value in facts.items()), highlight=False)
@@ -103,19 +104,27 @@ def _run(plan: Plan, folder: Path, file: Path) -> None:
 
 
 def _prepare(plan: Plan, folder: Path) -> Bench:
-    pools = {size: write_instances(folder / f"instances-{size}", plan.pool(size), size) for size in plan.sizes}
+    sizes = plan.sizes if _uses_network(plan) else ()
+    pools = {size: write_instances(folder / f"instances-{size}", plan.pool(size), size) for size in sizes}
     large = write_large_instance(folder / "large.dcm", plan.large_size) if "large" in plan.scenarios else None
     return Bench(plan=plan, work=folder, pools=pools, large=large)
 
 
 def _say(console: Console, one: Measurement, seconds: float) -> None:
     case = one.case
-    what = f"{case.scenario}, {size_text(case.size)}, {case.associations} × {case.sender}, round {one.round + 1}"
+    if case.scenario == "deidentify":
+        what = f"{case.scenario}, {case.sender}, round {one.round + 1}"
+    else:
+        what = f"{case.scenario}, {size_text(case.size)}, {case.associations} × {case.sender}, round {one.round + 1}"
     took = f"{one.system} {one.instances} in {one.seconds:.2f} s{': ' + one.problem if one.problem else ''}"
     console.print(
         f"{seconds:4.0f} s: {what}: {took}",
         highlight=False,
     )
+
+
+def _uses_network(plan: Plan) -> bool:
+    return set(plan.scenarios) != {"deidentify"}
 
 
 def _need_programs() -> None:

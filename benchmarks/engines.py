@@ -111,15 +111,15 @@ def main(name: str, kind: str, seconds: float) -> None:
     warnings.simplefilter("ignore")
     run = ENGINES[name]()
     files = [OBJECTS[kind](number) for number in range(1 if kind == "enhanced CT" else 20)]
-    run(files[-1])
+    run(ct_header(0))
     count = 0
-    cpu, start = time.process_time(), time.perf_counter()
-    while count == 0 or time.perf_counter() - start < seconds:
+    # nothing waits for anything here: CPU seconds are what it takes, whatever else the machine does
+    start = time.process_time()
+    while (used := time.process_time() - start) < seconds:
         for file in files:
             run(file)
         count += len(files)
-    took, cpu = time.perf_counter() - start, time.process_time() - cpu
-    print(json.dumps({"instances": count, "seconds": took, "cpu_seconds": cpu, "bytes": len(files[0])}))
+    print(json.dumps({"instances": count, "cpu_seconds": used}))
 
 
 def _start(file: bytes) -> int:

@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import os
 import platform
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from benchmarks.programs import dcmtk_version, orthanc_version
 
 
-def describe(work: Path) -> dict[str, str]:
-    """Return the facts, in the order to print them."""
-    return {
+def describe(work: Path, *, engines: bool, network: bool) -> dict[str, str]:
+    """Return the facts, in the order to print them; of the programs, those that were compared."""
+    facts = {
         "cores": str(len(os.sched_getaffinity(0))),
         "processor": _processor(),
         "kernel": platform.release().partition("-")[0],
         "file system": file_system(work),
         "python": platform.python_version(),
         "karnak": version("karnak-gateway"),
-        "pynetdicom": version("pynetdicom"),
-        "dcmtk": dcmtk_version(),
-        "orthanc": orthanc_version(),
     }
+    if network:
+        facts |= {"pynetdicom": version("pynetdicom"), "dcmtk": dcmtk_version(), "orthanc": orthanc_version()}
+    if engines:
+        facts |= {name: _version(name) for name in ("pydicom", "dicognito", "dicom-anonymizer", "deid")}
+    return facts
+
+
+def _version(name: str) -> str:
+    try:
+        return version(name)
+    except PackageNotFoundError:
+        return "missing"
 
 
 def file_system(path: Path) -> str:

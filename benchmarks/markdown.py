@@ -19,6 +19,11 @@ LARGE_HEADER = """\
 | system | MB/s | karnak is | CPU s | peak resident MB of a process |
 |---|--:|--:|---|---|"""
 
+ENGINE_HEADER = """\
+| object | engine | CPU ms an object | karnak is |
+|---|---|--:|--:|"""
+_HEADERS = {"large, receive": LARGE_HEADER, "large, forward": LARGE_HEADER, "deidentify": ENGINE_HEADER}
+
 
 @click.command()
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path), default=RESULTS / "latest.json")
@@ -28,11 +33,14 @@ def main(file: Path) -> None:
     click.echo(f"{result['date'][:10]}; " + ", ".join(f"{name} {value}" for name, value in result["machine"].items()))
     for scenario, together in groupby(result["summaries"], key=lambda one: one["case"]["scenario"]):
         summaries = list(together)
-        large = scenario.startswith("large")
-        click.echo(f"\n**{TITLES[scenario]}**\n\n{LARGE_HEADER if large else HEADER}")
+        click.echo(f"\n**{TITLES[scenario]}**\n\n{_HEADERS.get(scenario, HEADER)}")
         last = None
         for one in summaries:
-            click.echo(_large_row(one) if large else _row(one, first=one["case"] != last))
+            first = one["case"] != last
+            if scenario == "deidentify":
+                click.echo(_engine_row(one, first=first))
+            else:
+                click.echo(_large_row(one) if scenario.startswith("large") else _row(one, first=first))
             last = one["case"]
 
 
@@ -55,6 +63,13 @@ def _large_row(one: dict[str, Any]) -> str:
             _by_role({role: peak / 1e6 for role, peak in one["peak_resident_bytes"].items()}, ".0f"),
         ]
     )
+
+
+def _engine_row(one: dict[str, Any], *, first: bool) -> str:
+    rate = one["rate"]
+    took = {"median": 1e3 / rate["median"], "low": 1e3 / rate["high"], "high": 1e3 / rate["low"]}
+    name = f"{one['case']['sender']}, {size_text(one['case']['size'])}" if first else ""
+    return _line([name, one["system"], _spread(took, ".2f"), _ratio(one)])
 
 
 def _line(cells: list[str]) -> str:

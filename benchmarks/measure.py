@@ -94,7 +94,7 @@ def measure(stand: Stand, job: Job, round_: int, at_most: float, *, resident: bo
     # a program that reports its own time has none to take off
     preparation = 0.0 if job.sender.reports else send(job.sender, nobody, job.batches, stand.folder, 60.0).seconds
     last_at = stand.last_at()
-    spin = _spin()
+    busy = spin()
     before = stand.cpu(settled_cpu_seconds)
     with ExitStack() as stack:
         peaks = stack.enter_context(peak_resident(stand.receiver.pid, stand.receiver.role)) if resident else {}
@@ -119,7 +119,7 @@ def measure(stand: Stand, job: Job, round_: int, at_most: float, *, resident: bo
         answered_seconds=sent.seconds,
         cpu_seconds={role: used - before.get(role, 0.0) for role, used in after.items()},
         sender_cpu_seconds=sent.cpu_seconds,
-        spin_seconds=spin,
+        spin_seconds=busy,
         peak_resident_bytes=dict(peaks),
         problem=problem,
     )
@@ -137,12 +137,13 @@ def not_measured(system: str, job: Job, round_: int, problem: str) -> Measuremen
         answered_seconds=math.inf,
         cpu_seconds={},
         sender_cpu_seconds=0.0,
-        spin_seconds=_spin(),
+        spin_seconds=spin(),
         problem=problem,
     )
 
 
-def _spin() -> float:
+def spin() -> float:
+    """Return the seconds that a loop takes that is always the same: how busy the machine is."""
     started = time.perf_counter()
     for _ in range(500_000):
         pass

@@ -21,6 +21,7 @@ TITLES = {
     "forward": "Receive and forward: instances a second until the last one is at storescp",
     "large, receive": "One large object, received",
     "large, forward": "One large object, received and forwarded to storescp",
+    "deidentify": "De-identification in memory, one process: decode, basic profile or what the engine has, encode",
 }
 
 
@@ -33,7 +34,8 @@ def print_tables(console: Console, summaries: Sequence[Summary]) -> None:
         group = list(together)
         console.print()
         title = f"{TITLES[scenario]} ({size_text(size)})"
-        console.print(_large_table(title, group) if "large" in scenario else _rate_table(title, group))
+        table = _engine_table if scenario == "deidentify" else _large_table if "large" in scenario else _rate_table
+        console.print(table(title, group))
 
 
 def write_json(
@@ -107,6 +109,28 @@ def _large_table(title: str, summaries: Sequence[Summary]) -> Table:
             _by_role({role: peak / MEGABYTE for role, peak in one.peak_resident_bytes.items()}, ".0f"),
         )
     return table
+
+
+def _engine_table(title: str, summaries: Sequence[Summary]) -> Table:
+    table = Table(title=title, title_justify="left", caption=_problems(summaries), caption_justify="left")
+    table.add_column("object")
+    table.add_column("engine")
+    for name in ("objects", "CPU ms an object", "karnak is"):
+        table.add_column(name, justify="right")
+    for one in summaries:
+        table.add_row(
+            one.case.sender,
+            one.system + (" !" if one.problems else ""),
+            str(one.instances),
+            _spread(milliseconds(one.rate), ".2f"),
+            _ratio(one, one.gateway_ratio),
+        )
+    return table
+
+
+def milliseconds(rate: Spread) -> Spread:
+    """Return the milliseconds that each takes, of a rate a second."""
+    return Spread(median=1e3 / rate.median, low=1e3 / rate.high, high=1e3 / rate.low)
 
 
 def _spread(spread: Spread, form: str) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.deidentify import deidentify
 from benchmarks.measure import Job, fresh, measure, not_measured, warm_up
 from benchmarks.plan import Plan
 from benchmarks.results import Case, Measurement
@@ -103,6 +104,7 @@ RUNS: Mapping[str, Callable[[Bench], Iterator[Measurement]]] = {
     "stalls": stalls,
     "forward": forward,
     "large": large,
+    "deidentify": lambda bench: deidentify(bench.plan),
 }
 
 
