@@ -13,6 +13,7 @@ from typing import Final
 
 import sqlalchemy as sa
 
+from karnak_core.config.afterwards import by_key
 from karnak_core.config.models import Destination
 from karnak_core.model import State
 from karnak_core.monitor.labels import label
@@ -77,7 +78,7 @@ def summarize(connection: sa.Connection, forward_node: str, destination: Destina
     return Summarized(
         last_received_at=max(row.received_at for row in rows),
         told={uid: told for uid, (_, told) in zip(by_series, summarized, strict=True)},
-        follow_ups={f"{one.part} {one.subject}": str(one.state) for one in followed},
+        follow_ups={f"{one.part} {one.subject}": one.state for one in followed},
         summary=StudySummary(
             forward_node=forward_node,
             destination=destination.name,
@@ -172,12 +173,12 @@ def _order(series: SeriesSummary) -> tuple[int, int, str]:
 
 
 def _follow_up(row: StudyFollowUp, destination: Destination, found: _Found) -> FollowUpSummary:
-    configured = next((one for one in destination.follow_ups if one.key == row.part), None)
+    configured = by_key(destination.follow_ups).get(row.part)
     # a name is a part's key; without one, the key is the type and a digest
     name = configured.name or configured.type if configured else row.part.rpartition("-")[0] or row.part
     return FollowUpSummary(
         label=f"{configured.type} {name}" if configured and configured.name else name,
         series_instance_uid=str(row.sent.get("series_instance_uid", "")),
-        state=str(row.state),
+        state=row.state,
         reason=_shortened(found.mask(row.reason)),
     )

@@ -38,7 +38,8 @@ class StudyFollowUp:
 
     part: str
     subject: str
-    state: State | str
+    #: pending, done, failed or discarded
+    state: str
     reason: str
     sent: Mapping[str, Any]
 
@@ -77,7 +78,7 @@ def facts(connection: sa.Connection, ids: Sequence[int]) -> dict[int, tuple[Mapp
 def follow_ups(connection: sa.Connection, forward_node: str, destination: str, study: str) -> list[StudyFollowUp]:
     """Return the follow-ups of a study at a destination, in the order in which they came to be."""
     return [
-        StudyFollowUp(row.part, row.subject, _STATES.get(row.state, row.state), row.reason, row.sent or {})
+        StudyFollowUp(row.part, row.subject, str(_STATES.get(row.state) or row.state), row.reason, row.sent or {})
         # the study first: the destination may have followed up many
         for row in connection.execute(_FOLLOW_UPS, {"study": study})
         if (row.forward_node, row.destination) == (forward_node, destination)

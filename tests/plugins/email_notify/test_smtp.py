@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 
 import pytest
@@ -13,7 +14,7 @@ import trustme
 from karnak_core.errors import Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.model import now_ms
 from karnak_core.summary import StudySummary
-from karnak_core.testing import Mail, free_port, run_mail_server
+from karnak_core.testing import Mail, RunningMailServer, free_port, run_mail_server
 from karnak_plugins.email_notify.notifier import EmailNotifier
 
 MakeNotifier = Callable[..., EmailNotifier]
@@ -22,6 +23,14 @@ MakeNotifier = Callable[..., EmailNotifier]
 @pytest.fixture
 def summary(make_summary: Callable[..., StudySummary]) -> StudySummary:
     return make_summary(made_at=now_ms())
+
+
+def encrypted_server(
+    security: str, context: ssl.SSLContext, accounts: Mapping[str, str] | None = None
+) -> AbstractContextManager[RunningMailServer]:
+    if security == "tls":
+        return run_mail_server(tls=context, accounts=accounts)
+    return run_mail_server(starttls=context, accounts=accounts)
 
 
 def test_mail_arrives_at_everybody(make_notifier: MakeNotifier, summary: StudySummary) -> None:
@@ -41,7 +50,7 @@ def test_mail_arrives_at_everybody(make_notifier: MakeNotifier, summary: StudySu
 def test_mail_is_encrypted_and_logged_in(
     make_notifier: MakeNotifier, summary: StudySummary, security: str, server_tls: ssl.SSLContext, ca_file: str
 ) -> None:
-    with run_mail_server(**{security: server_tls}, accounts={"karnak": "good"}) as server:
+    with encrypted_server(security, server_tls, accounts={"karnak": "good"}) as server:
         keys = {"port": server.port, "security": security, "ca": ca_file, "username": "karnak"}
         make_notifier(**keys, password="good").notify(summary)
         with pytest.raises(Misconfigured, match="refuses the login: 535 ") as raised:
@@ -57,7 +66,7 @@ def test_certificate_of_somebody_else_is_refused(
     other = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     trustme.CA().issue_cert("127.0.0.1").configure_cert(other)
     with (
-        run_mail_server(**{security: other}) as server,
+        encrypted_server(security, other) as server,
         pytest.raises(Misconfigured, match=r"mail server 127.0.0.1"),
     ):
         make_notifier(port=server.port, security=security, ca=ca_file).notify(summary)

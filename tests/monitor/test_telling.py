@@ -1,0 +1,274 @@
+"""What is to be told is told, however often the mail server is away and whoever dies."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlalchemy as sa
+
+from karnak_core.database.tables import process
+from karnak_core.model import State, now_ms
+from karnak_core.monitor.telling import BURST, Teller, back_off
+from karnak_core.spool import decisions, notices
+from karnak_core.spool.views import Filter
+from karnak_core.testing import Mail, RunningMailServer, free_port, run_mail_server
+
+if TYPE_CHECKING:
+    from conftest import Studies
+
+QUIET = 11.0
+STOP = threading.Event()
+
+
+@pytest.fixture
+def server() -> Iterator[RunningMailServer]:
+    with run_mail_server() as running:
+        yield running
+
+
+def told_by(studies: Studies, port: int, **keys: Any) -> Teller:
+    """Have studies told by mails to this port; return who tells."""
+    mail = {"type": "email", "recipients": "ward@x.org", "interval": 10, "retry_first": 0.1, "retry_longest": 1, **keys}
+    studies.configure(
+        {"name": "pacs", "type": "folder", "directory": "received", "notifications": [mail]},
+        plugins={"email_notify": {"host": "127.0.0.1", "port": port, "timeout": 5}},
+    )
+    return another_teller(studies, "teller")
+
+
+def another_teller(studies: Studies, owner: str) -> Teller:
+    with studies.database.write() as connection:
+        connection.execute(sa.insert(process).values(owner=owner, node="n", role="monitor", pid=1, seen_at=now_ms()))
+    return Teller(studies.database, studies.following, studies.contexts, owner)
+
+
+def make_due(studies: Studies, *states: State, study: str = "1.2.3") -> None:
+    """Have something to tell of a study."""
+    for state in states:
+        studies.receive(1, study=study)
+        studies.end(state, reason="" if state is State.SENT else "0xA900")
+    studies.later(QUIET)
+    studies.watch.look()
+
+
+def states(studies: Studies) -> list[tuple[str, int]]:
+    return [(row["state"], row["attempts"]) for row in studies.notices()]
+
+
+def test_mail_is_sent_once_and_the_row_says_to_whom(studies_anywhere: Studies, server: RunningMailServer) -> None:
+    studies = studies_anywhere
+    teller = told_by(studies, server.port)
+    make_due(studies, State.SENT, State.FAILED)
+    assert teller.tell(STOP) == 1
+    assert teller.tell(STOP) == 0
+    (mail,) = server.mails
+    assert mail.subject == "ERROR [Karnak Notification] ORIGINAL-7 Original study"
+    (row,) = studies.notices()
+    assert (row["state"], row["attempts"], row["not_before"], row["lease_owner"]) == ("sent", 1, None, None)
+    assert row["reason"] == "ward@x.org (250 2.0.0 accepted)"
+    assert row["finished_at"]
+
+
+def test_server_that_is_away_delays_mails_and_floods_nobody_when_it_is_back(studies: Studies) -> None:
+    port = free_port()
+    teller = told_by(studies, port)
+    make_due(studies, State.SENT, State.FAILED)
+    assert teller.tell(STOP) == 1
+    (row,) = studies.notices()
+    assert (row["state"], row["attempts"]) == ("pending", 1)
+    assert row["reason"] == f"mail server 127.0.0.1:{port}: Connection refused"
+    # three times something changes meanwhile
+    for _ in range(2):
+        make_due(studies, State.SENT)
+    with studies.database.write() as connection:
+        decisions.retry(connection, Filter(states=(State.FAILED,)), "somebody")
+    studies.end(State.SENT)
+    make_due(studies, State.SENT)
+    with run_mail_server(port) as server:
+        tell_all(studies, teller)
+    (mail,) = server.mails
+    # nobody has seen the failure that this would be the recovery of
+    assert mail.subject == "[Karnak Notification] ORIGINAL-7 Original study"
+    assert "5 received = 5 transferred" in mail.text
+    assert "Mail 1 about" in mail.text
+    assert [state for state, _ in states(studies)] == ["discarded", "discarded", "discarded", "sent"]
+
+
+def test_recovery_is_told_as_such_when_the_failure_was_seen(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    make_due(studies, State.FAILED)
+    teller.tell(STOP)
+    with studies.database.write() as connection:
+        decisions.retry(connection, Filter(states=(State.FAILED,)), "somebody")
+    studies.end(State.SENT)
+    make_due(studies)
+    # and once more, before it is told
+    make_due(studies, State.SENT)
+    tell_all(studies, teller)
+    failed, recovered = server.mails
+    assert failed.subject.startswith("ERROR ")
+    assert recovered.subject.startswith("RECOVERED [Karnak")
+    assert recovered.text.startswith("Recovered: what had failed before is done now.")
+    assert "Mail 2 about" in recovered.text
+
+
+def tell_all(studies: Studies, teller: Teller) -> None:
+    """Tell what is due, time passing."""
+    for _ in range(200):
+        studies.later(2)
+        teller.tell(STOP)
+        if not any(row["not_before"] for row in studies.notices()):
+            return
+        STOP.wait(0.05)
+    raise AssertionError(states(studies))
+
+
+def test_one_mail_at_a_time_finds_out_whether_the_server_is_back(studies: Studies) -> None:
+    teller = told_by(studies, free_port(), retry_first=60, retry_longest=600)
+    for number in range(5):
+        make_due(studies, State.SENT, study=f"1.2.{number}")
+    assert teller.tell(STOP) == 1
+    assert teller.tell(STOP) == 0
+    assert sum(attempts for _, attempts in states(studies)) == 1
+
+
+def test_mail_that_is_refused_for_good_has_failed(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    server.refused["ward@x.org"] = "550 5.1.1 unknown user"
+    make_due(studies, State.SENT)
+    teller.tell(STOP)
+    (row,) = studies.notices()
+    assert (row["state"], row["not_before"]) == ("failed", None)
+    assert "550 5.1.1 unknown user" in row["reason"]
+
+
+def test_mail_is_given_up_in_the_end(studies: Studies) -> None:
+    teller = told_by(studies, free_port(), retry_for=3600)
+    make_due(studies, State.SENT)
+    studies.later(3601)
+    teller.tell(STOP)
+    (row,) = studies.notices()
+    assert row["state"] == "failed"
+    assert row["reason"].startswith("given up: mail server 127.0.0.1")
+
+
+def test_mail_of_a_process_that_died_is_sent_by_another_with_the_same_message_id(
+    studies_anywhere: Studies, server: RunningMailServer
+) -> None:
+    studies = studies_anywhere
+    teller = told_by(studies, server.port)
+    make_due(studies, State.SENT)
+    with studies.database.write() as connection:
+        (leased,) = notices.claim(connection, "dead", 10)
+    assert teller.tell(STOP) == 1
+    (mail,) = server.mails
+    assert mail.message["Message-ID"] == f"<{leased.summary['id']}@localhost>"
+    # whoever it was comes back, and has nothing to say any more
+    with studies.database.write() as connection:
+        notices.failed(connection, leased, "dead", "too late")
+    assert states(studies) == [("sent", 1)]
+
+
+def test_mail_of_a_process_that_lives_is_left_to_it(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    another_teller(studies, "alive")
+    make_due(studies, State.SENT)
+    with studies.database.write() as connection:
+        notices.claim(connection, "alive", 10)
+    assert teller.tell(STOP) == 0
+    assert server.mails == []
+
+
+def test_many_tellers_at_once_send_every_mail_once(studies_anywhere: Studies, server: RunningMailServer) -> None:
+    studies = studies_anywhere
+    tellers = [told_by(studies, server.port), *(another_teller(studies, f"teller {number}") for number in range(3))]
+    for number in range(12):
+        studies.receive(1, study=f"1.2.{number}")
+    make_due(studies, State.SENT)
+    barrier = threading.Barrier(len(tellers))
+
+    def tell(teller: Teller) -> None:
+        barrier.wait()
+        while teller.tell(STOP):
+            pass
+
+    threads = [threading.Thread(target=tell, args=(teller,)) for teller in tellers]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {state for state, _ in states(studies)} == {"sent"}
+    assert len({mail.message["Message-ID"] for mail in server.mails}) == len(server.mails) == len(studies.notices())
+
+
+def test_mails_to_the_same_people_go_out_at_a_pace(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    for number in range(BURST + 5):
+        studies.receive(1, study=f"1.2.{number}")
+    studies.end(State.SENT)
+    make_due(studies)
+    studies.watch.look()
+    while teller.tell(STOP):
+        pass
+    assert BURST <= len(server.mails) < BURST + 5
+
+
+def test_waiting_mail_goes_to_those_who_take_its_place(studies: Studies, server: RunningMailServer) -> None:
+    told_by(studies, server.port, recipients="tpyo@x.org")
+    make_due(studies, State.SENT)
+    teller = told_by_anew(studies, server.port, recipients="typo@x.org")
+    run(teller, lambda: bool(server.mails))
+    assert server.mails[0].recipients == ("typo@x.org",)
+
+
+def test_waiting_mail_is_dropped_when_nobody_is_to_be_told(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    make_due(studies, State.SENT)
+    studies.configure({"name": "pacs", "type": "folder", "directory": "received"})
+    run(teller, lambda: states(studies) == [("discarded", 0)])
+    assert server.mails == []
+
+
+def told_by_anew(studies: Studies, port: int, **keys: Any) -> Teller:
+    with studies.database.write() as connection:
+        connection.execute(sa.delete(process))
+    return told_by(studies, port, **keys)
+
+
+def run(teller: Teller, until: Callable[[], bool]) -> None:
+    """Run the loop until something is so."""
+    stop = threading.Event()
+    thread = threading.Thread(target=teller.run, args=(stop,))
+    thread.start()
+    try:
+        for _ in range(400):
+            if until():
+                return
+            stop.wait(0.05)
+        raise AssertionError("it did not come to pass")
+    finally:
+        stop.set()
+        thread.join()
+
+
+def test_stop_lets_what_was_not_tried_go(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    for number in range(3):
+        make_due(studies, State.SENT, study=f"1.2.{number}")
+    stop = threading.Event()
+
+    def stop_now(_mail: Mail) -> None:
+        stop.set()
+
+    server.before_answer = stop_now
+    assert teller.tell(stop) == 1
+    assert sorted(states(studies)) == [("pending", 0), ("pending", 0), ("sent", 1)]
+
+
+def test_pauses_grow_up_to_the_longest() -> None:
+    for attempt, longest in ((1, 30.0), (2, 60.0), (5, 480.0), (6, 900.0), (500, 900.0)):
+        waits = [back_off(attempt, 30.0, 900.0) for _ in range(100)]
+        assert longest / 2 <= min(waits) < max(waits) <= longest
