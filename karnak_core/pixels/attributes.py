@@ -36,7 +36,10 @@ def derived_uid(sop_instance_uid: str, parameters: str) -> str:
 
 
 def described(header: Dataset, image: ImageDescription) -> Dataset:
-    """Return a header that says of its pixels what a description says; the one given stays as it is."""
+    """Return a header that says of its pixels what a description says; the one given stays as it is.
+
+    An icon that is compressed is left out: it is in the source's transfer syntax (PS3.5 section A.4).
+    """
     # undecoded elements stay undecoded
     new = Dataset({tag: header.get_item(tag, keep_deferred=True) for tag in header.keys()})  # noqa: SIM118
     implicit, little_endian = header.original_encoding
@@ -44,6 +47,8 @@ def described(header: Dataset, image: ImageDescription) -> Dataset:
     for keyword in _TABLES:
         if keyword in new:
             delattr(new, keyword)
+    if "IconImageSequence" in new and any(_is_compressed(item) for item in new.IconImageSequence):
+        del new.IconImageSequence
     if image.kind != "pixel":
         return new
     new.SamplesPerPixel = image.samples_per_pixel
@@ -55,6 +60,10 @@ def described(header: Dataset, image: ImageDescription) -> Dataset:
     new.BitsStored = image.bits_stored
     new.HighBit = image.high_bit
     return new
+
+
+def _is_compressed(icon: Dataset) -> bool:
+    return "PixelData" in icon and bool(icon["PixelData"].is_undefined_length)
 
 
 def say_lossy(header: Dataset, method: str, ratio: float | None) -> None:

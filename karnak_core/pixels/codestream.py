@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-import re
 import struct
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
 
 from karnak_core.pixels.errors import CannotDecode
 
@@ -14,8 +17,20 @@ END: Final = b"\xff\xd9"
 _FRAME_MARKERS: Final = frozenset(
     (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
 )
-#: what may follow 0xFF inside entropy-coded data of JPEG: a stuffed zero, a restart marker, or a fill byte
-_INSIDE: Final = re.compile(rb"\xff+([^\x00\xd0-\xd7\xff])", re.DOTALL)
+
+
+def _ends_scan(inside: Iterable[int]) -> NDArray[np.bool_]:
+    """Return whether 0xFF and a byte are the marker behind a scan, by that byte."""
+    table = np.ones(256, dtype=np.bool_)
+    # restart markers, and fill bytes in front of a marker
+    table[[*inside, *range(0xD0, 0xD8), 0xFF]] = False
+    return table
+
+
+#: inside a scan a zero is stuffed behind 0xFF
+_ENDS_SCAN: Final = _ends_scan([0])
+#: and in JPEG-LS a bit: no byte from 0x80 on follows (ITU T.87 section 8.2)
+_ENDS_SCAN_LS: Final = _ends_scan(range(0x80))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,17 +145,13 @@ def _frame(body: bytes) -> Codestream:
 
 
 def _end_of_scan(frame: bytes, offset: int, *, is_ls: bool) -> int:
-    if is_ls:
-        # a bit is stuffed behind 0xFF instead of a byte (ITU T.87 section 8.2): no byte from 0x80 on follows it
-        while True:
-            offset = frame.index(b"\xff", offset)
-            if frame[offset + 1] >= 0x80 and not 0xD0 <= frame[offset + 1] <= 0xD7:
-                return offset
-            offset += 2
-    marker = _INSIDE.search(frame, offset)
-    if marker is None:
+    codes = np.frombuffer(frame, dtype="u1", offset=offset)
+    starts = np.flatnonzero(codes[:-1] == 0xFF)
+    table = _ENDS_SCAN_LS if is_ls else _ENDS_SCAN
+    ends = starts[table[codes[starts + 1]]]
+    if not len(ends):
         raise CannotDecode("a compressed frame is cut off inside a scan")
-    return marker.end() - 2
+    return offset + int(ends[0])
 
 
 def read_jpeg_2000(frame: bytes) -> tuple[bytes, Codestream]:

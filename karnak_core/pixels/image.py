@@ -37,7 +37,7 @@ SAMPLES: Final = {
     "XYB": 3,
 }
 #: bytes of one decoded frame that are held in memory at most
-LARGEST_FRAME: Final = 4 << 30
+LARGEST_FRAME: Final = 1 << 30
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pydicom
+import pydicom.encaps
 import pytest
 from pixel_objects import CORPUS, decoded_frames, encapsulated, make_header, native, source_of
 from pydicom import Dataset
@@ -332,6 +333,17 @@ def test_offset_tables_of_the_source_are_gone() -> None:
     result = transcode(src, header, ts.JPEG_LS, io.BytesIO())
     assert "ExtendedOffsetTable" not in result.header
     assert "ExtendedOffsetTableLengths" not in result.header
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_icon_that_is_compressed_does_not_go_into_another_syntax(compressed: bool) -> None:
+    icon = make_header(photo())
+    icon.PixelData = pydicom.encaps.encapsulate([b"icon"]) if compressed else bytes(64 * 80)
+    icon["PixelData"].is_undefined_length = compressed
+    src = source(photo())
+    src.header.IconImageSequence = [icon]
+    assert ("IconImageSequence" in done(src, ts.JPEG_LS)[0].header) is not compressed
+    assert "IconImageSequence" in src.header
 
 
 # ---- refusals ----------------------------------------------------------------------------------------------------
