@@ -65,6 +65,28 @@ class Storage(Model):
     )
 
 
+class Monitoring(Model):
+    """Where programs ask by HTTP for numbers, and whether the gateway works."""
+
+    host: Host = Field(default="127.0.0.1", description="address to listen at; who can reach it needs no password")
+    port: int = Field(default=9464, description="1–65535, or 0: any free port, told in the log")
+
+    @field_validator("port")
+    @classmethod
+    def _port(cls, value: int) -> int:
+        if not 0 <= value <= 65535:
+            raise ValueError(f"{value} is not 1 to 65535, nor 0 for any free port")
+        return value
+
+
+class ClinicalLog(Model):
+    """Which de-identified instance was which: a file that identifies patients."""
+
+    file: str = Field(min_length=1, description="path, below the data directory unless it is absolute")
+    max_bytes: Size = Field(default=100 * 2**20, ge=1024, description="a file that is larger is put aside")
+    backups: int = Field(default=10, ge=1, le=1000, description="files put aside that are kept")
+
+
 class ApplicationEntity(Model):
     """One entry of the directory: the address of an AE title."""
 
@@ -188,6 +210,10 @@ class Configuration(Model):
 
     listener: Listener = Field(default=Listener(), description="where associations are accepted")
     storage: Storage = Field(default=Storage(), description="how much is kept, and how long")
+    monitoring: Monitoring | None = Field(default=None, description="metrics and health by HTTP; none: off")
+    clinical_log: ClinicalLog | None = Field(
+        default=None, description="log of de-identified instances that were sent; none: off"
+    )
     application_entities: Annotated[tuple[ApplicationEntity, ...], unique_by("ae_title")] = Field(
         default=(), description="addresses of AE titles"
     )

@@ -36,6 +36,9 @@ def _sections(old: Configuration, new: Configuration, count: Callable[[str, str]
     for name in ("listener", "storage", "plugins"):
         # the sections of services are compared one by one
         yield from _keys(name, _dump(getattr(old, name), {"services"}), _dump(getattr(new, name), {"services"}))
+    for name in ("monitoring", "clinical_log"):
+        before, after = getattr(old, name), getattr(new, name)
+        yield from _entries({name: before} if before else {}, {name: after} if after else {})
     yield from _entries(
         {f"plugins.{name}": section for name, section in old.plugins.services.items()},
         {f"plugins.{name}": section for name, section in new.plugins.services.items()},

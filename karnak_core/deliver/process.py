@@ -16,6 +16,7 @@ from karnak_core.config.profiles import named
 from karnak_core.config.store import Following
 from karnak_core.config.uses import authenticators_in
 from karnak_core.database import Database
+from karnak_core.deliver.clinical import clinical_log
 from karnak_core.deliver.contexts import Contexts
 from karnak_core.deliver.conversion import Conversion
 from karnak_core.deliver.filters import Filters
@@ -242,6 +243,7 @@ class DeliveryProcess:
             watchers=tuple(
                 Watcher(part=one.key, interval=int(one.interval * 1000)) for one in destination.notifications
             ),
+            clinical=clinical_log(configuration, destination, context.data_directory),
             rule=RetryRule(
                 first=destination.retry_first,
                 longest=destination.retry_longest,
@@ -300,7 +302,16 @@ def _used(configuration: Configuration, destination: Destination) -> Any:
     profiles = [named(configuration.profiles, project.profile) for project in projects]
     # the authenticators that a profile uses are not looked for: any change of them counts
     everyone = configuration.authenticators if profiles else {}
-    return configuration.application_entities, authenticators, projects, profiles, everyone, configuration.services
+    clinical = configuration.clinical_log if destination.de_identification else None
+    return (
+        configuration.application_entities,
+        authenticators,
+        projects,
+        profiles,
+        everyone,
+        configuration.services,
+        clinical,
+    )
 
 
 def _destinations(configuration: Configuration) -> Mapping[Key, Destination]:

@@ -12,6 +12,7 @@ from typing import Any
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from karnak_core.database import Database
+from karnak_core.deliver.clinical import ClinicalLog
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule
 from karnak_core.deliver.sending import deliver
@@ -53,6 +54,8 @@ class Route:
     rule: RetryRule
     #: who is told about studies
     watchers: tuple[Watcher, ...] = ()
+    #: where it is written down which de-identified instance was which; None: nowhere
+    clinical: ClinicalLog | None = None
 
 
 class Worker:
@@ -235,6 +238,8 @@ class Worker:
         self._folder.remove(removable)
         if self._tell is not None and any(outcome.due for _, outcome in outcomes):
             self._tell()
+        if self._route.clinical is not None:
+            self._route.clinical.note(outcomes)
         self._report(outcomes, error)
 
     def _report(self, outcomes: list[tuple[Delivery, Outcome]], error: DeliveryError | None) -> None:

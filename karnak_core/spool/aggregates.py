@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 
@@ -289,7 +289,7 @@ def _sop_classes(
     columns = (instance.c.study_instance_uid, instance.c.series_instance_uid, instance.c.sop_class_uid)
     found: dict[tuple[str, str], list[str]] = {}
     for row in connection.execute(matching(_select(*columns).distinct(), chosen).where(of_these)):
-        found.setdefault((row[0], row[1]), []).append(row[2])
+        found.setdefault((row.study_instance_uid, row.series_instance_uid), []).append(row.sop_class_uid)
     return found
 
 
@@ -315,8 +315,8 @@ def _counts(row: Mapping[Any, Any]) -> Counts:
 
 
 def _select(*columns: Any) -> sa.Select[Any]:
-    made: Any = sa.select(*columns)
-    return made  # pyright counts columns otherwise
+    # pyright counts columns otherwise
+    return cast("sa.Select[Any]", sa.select(*columns))
 
 
 def _sum_of(*states: State) -> sa.ColumnElement[int]:
