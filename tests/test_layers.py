@@ -19,11 +19,12 @@ ROOT = Path(__file__).parents[1]
 LAYERS: Sequence[Sequence[str]] = (
     ("errors", "model", "expressions", "logs", "data", "elements", "summary"),
     ("hookspecs", "database", "dimse", "deidentify", "leaks", "outcomes", "part10", "pixels", "headers", "tls"),
-    ("plugins", "kinds", "config", "http_headers", "lookups", "pseudonyms", "projects"),
+    ("plugins", "kinds", "config", "http_headers", "lookups", "original", "pseudonyms", "projects"),
     ("spool",),
     ("builtin", "rewrite"),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
     ("child", "tryout"),
+    ("services",),
     ("gateway",),
     ("cli", "commands", "testing"),
 )  # fmt: skip

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from typing import ClassVar
+from collections.abc import Iterable
+from typing import ClassVar, TypeVar
 
 from pydantic import Field
 
@@ -33,8 +34,34 @@ class Afterwards(Part):
             if isinstance(getattr(self.options, key), Secret):
                 # sealed anew it would look like another one
                 written.pop(key, None)
-        text = json.dumps(written, sort_keys=True)
-        return f"{self.type[:60]}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+        return f"{self.type[:60]}-{_digest(written, 12)}"
+
+    @property
+    def secrets_digest(self) -> str:
+        """Six digits that tell it from one that differs in its secrets only."""
+        found = {
+            key: (str(value.origin), value.where)
+            for key in type(self.options).model_fields
+            if isinstance(value := getattr(self.options, key), Secret)
+        }
+        return _digest(found, 6)
+
+
+P = TypeVar("P", bound=Afterwards)
+
+
+def by_key(parts: Iterable[P]) -> dict[str, P]:
+    """Return parts of one destination by what the ledger knows them by: those that are alike told apart."""
+    alike: dict[str, list[P]] = {}
+    for part in parts:
+        alike.setdefault(part.key, []).append(part)
+    return {
+        key if len(some) == 1 else f"{key}{part.secrets_digest}": part for key, some in alike.items() for part in some
+    }
+
+
+def _digest(value: object, digits: int) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:digits]
 
 
 class FollowUp(Afterwards):

@@ -216,11 +216,18 @@ follow_up = sa.Table(
     sa.Column("lease_owner", sa.String(32), nullable=True),
     sa.Column("created_at", sa.BigInteger, nullable=False),
     sa.Column("finished_at", sa.BigInteger, nullable=True),
+    # of a person's last decision
+    sa.Column("decided_at", sa.BigInteger, nullable=True),
+    sa.Column("decided_by", sa.String(128), nullable=True),
     # the UIDs, SOP class and facts that went out
     sa.Column("sent", sa.JSON, nullable=False),
     sa.UniqueConstraint("forward_node", "destination", "part", "subject"),
     sa.Index(
         "ix_follow_up_open",
+        "forward_node",
+        "destination",
+        "part",
+        "state",
         "not_before",
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),

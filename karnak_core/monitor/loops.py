@@ -10,6 +10,7 @@ from typing import Protocol
 
 from karnak_core.config.store import Following
 from karnak_core.database import Database
+from karnak_core.monitor.follow_ups import FollowUps
 from karnak_core.monitor.notices import StudyWatch
 from karnak_core.monitor.telling import OpenContexts, Teller
 from karnak_core.plugins import Plugins
@@ -45,6 +46,9 @@ class Surroundings:
 def make_loops(around: Surroundings) -> Mapping[str, Loop]:
     """Return every loop of the monitor process, by name."""
     return {
+        "follow-ups": FollowUps(
+            around.database, around.folder, around.following, around.contexts, around.bell, around.owner
+        ),
         "study watch": StudyWatch(around.database, around.following),
         "notifications": Teller(around.database, around.following, around.contexts, around.owner),
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
@@ -289,20 +290,25 @@ def _delivery(row: Any, folder: SpoolFolder) -> Delivery:
         created_at=row.created_at,
         since=max(row.created_at, row.decided_at or 0),
         held=held,
-        instance=Instance(
-            id=row.id,
-            forward_node=row.forward_node,
-            calling_ae_title=row.calling_ae_title,
-            peer_host=row.peer_host,
-            received_at=row.received_at,
-            sop_class_uid=row.sop_class_uid,
-            sop_instance_uid=row.sop_instance_uid,
-            study_instance_uid=row.study_instance_uid,
-            series_instance_uid=row.series_instance_uid,
-            transfer_syntax_uid=row.transfer_syntax_uid,
-            path=held.path if held else folder.path(row.path or "missing"),
-            dataset_offset=row.dataset_offset,
-            size=row.size,
-            facts=row.facts,
-        ),
+        instance=instance_of(row, held.path if held else folder.path(row.path or "missing")),
+    )
+
+
+def instance_of(row: Any, path: Path) -> Instance:
+    """Return the instance of a row of the ledger, whose bytes are under ``path``."""
+    return Instance(
+        id=row.id,
+        forward_node=row.forward_node,
+        calling_ae_title=row.calling_ae_title,
+        peer_host=row.peer_host,
+        received_at=row.received_at,
+        sop_class_uid=row.sop_class_uid,
+        sop_instance_uid=row.sop_instance_uid,
+        study_instance_uid=row.study_instance_uid,
+        series_instance_uid=row.series_instance_uid,
+        transfer_syntax_uid=row.transfer_syntax_uid,
+        path=path,
+        dataset_offset=row.dataset_offset,
+        size=row.size,
+        facts=row.facts,
     )

@@ -29,6 +29,8 @@ def upgrade() -> None:
         sa.Column("lease_owner", sa.String(length=32), nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("finished_at", sa.BigInteger(), nullable=True),
+        sa.Column("decided_at", sa.BigInteger(), nullable=True),
+        sa.Column("decided_by", sa.String(length=128), nullable=True),
         sa.Column("sent", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_follow_up")),
         sa.UniqueConstraint(
@@ -44,7 +46,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_follow_up_open",
         "follow_up",
-        ["not_before"],
+        ["forward_node", "destination", "part", "state", "not_before"],
         unique=False,
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),

@@ -1,0 +1,365 @@
+"""Rows of what follows deliveries -> follow-ups, each with threads of its own.
+
+A follow-up of a destination does several subjects at once, and waits for no other one: one that hangs holds up itself
+only. What is under way when the process dies is given back, and done again.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+from dataclasses import dataclass
+from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from karnak_core.config.afterwards import FollowUp as Configured
+from karnak_core.config.afterwards import by_key
+from karnak_core.config.models import Configuration, Destination
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
+from karnak_core.kinds import Kind
+from karnak_core.model import FollowUp, OpenContext, now_ms
+from karnak_core.monitor.telling import OpenContexts, back_off
+from karnak_core.original import LazyHeader
+from karnak_core.spool import follow_ups
+from karnak_core.spool.doorbell import Doorbell
+from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.follow_ups import FollowUpRow, Part
+
+logger = logging.getLogger(__name__)
+
+#: subjects that one follow-up of a destination does at once; one while it does not work
+AT_ONCE: Final = 4
+#: seconds between two looks at what is due, where nothing rings
+LOOK_AGAIN: Final = 1.0
+#: seconds until what cannot be stored is stored again
+STORE_AGAIN: Final = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """How an attempt ended."""
+
+    #: what was done; empty: it was not
+    words: str = ""
+    error: DeliveryError | None = None
+
+
+class FollowUps:
+    """Does what is due until told to stop. Any number of them may run, in any number of processes."""
+
+    def __init__(
+        self,
+        database: Database,
+        folder: SpoolFolder,
+        following: Following,
+        contexts: OpenContexts,
+        bell: Doorbell,
+        owner: str,
+    ) -> None:
+        self._database = database
+        self._folder = folder
+        self._following = following
+        self._contexts = contexts
+        self._bell = bell
+        self._owner = owner
+        self._version: int | None = None
+        self._parts: dict[Part, _Part] = {}
+        #: held while leasing: what we have leased is in ``_under_way``, or nobody knows
+        self._leasing = threading.Lock()
+        self._under_way: set[int] = set()
+        self._doubt = False
+        self._threads: set[threading.Thread] = set()
+
+    def run(self, stop: threading.Event) -> None:
+        """Do what is due; then wait for what is under way."""
+        while not stop.is_set():
+            heard = self._bell.heard()
+            self._bell.wait(heard, self.look(stop))
+        for thread in list(self._threads):
+            thread.join()
+        for part in self._parts.values():
+            part.retire()
+        self._parts, self._version = {}, None
+
+    def look(self, stop: threading.Event) -> float:
+        """Begin what is due; return for how many seconds there is nothing more to begin."""
+        self._follow()
+        if self._doubt:
+            self._give_back_unknown()
+        with self._database.read() as connection:
+            waiting = follow_ups.waiting(connection)
+        now = now_ms()
+        wait = LOOK_AGAIN
+        for some in waiting:
+            part = self._parts.get(some.of)
+            if part is None:
+                self._orphaned(some.of)
+            elif not part.held:
+                for _ in range(part.take(some.due)):
+                    self._begin(part, stop)
+                if some.first > now:
+                    wait = min(wait, (some.first - now) / 1000)
+        return wait
+
+    def _begin(self, part: _Part, stop: threading.Event) -> None:
+        thread = threading.Thread(target=self._work, args=(part, stop), name="/".join(part.key), daemon=True)
+        self._threads.add(thread)
+        thread.start()
+
+    def _work(self, part: _Part, stop: threading.Event) -> None:
+        """Do one after the other, until nothing is due."""
+        worked = False
+        try:
+            row = self._claim(part)
+            while row is not None:
+                worked = True
+                try:
+                    result = self._do(part, row)
+                finally:
+                    if row.held is not None:
+                        row.held.close()
+                row = self._store(part, row, result, stop)
+        except Exception:
+            logger.exception("follow-up %s of %s/%s failed; goes on", part.key[2], *part.key[:2])
+            stop.wait(STORE_AGAIN)
+        finally:
+            part.leave()
+            self._threads.discard(threading.current_thread())
+            if worked:
+                self._bell.ring()
+
+    def _claim(self, part: _Part) -> FollowUpRow | None:
+        with self._leasing:
+            try:
+                with self._database.write(durable=False) as connection:
+                    rows = follow_ups.claim(connection, self._folder, part.key, self._owner)
+            except SQLAlchemyError:
+                # perhaps it was committed: then we have leased what we do not know
+                self._doubt = True
+                raise
+            self._under_way.update(row.id for row in rows)
+        return rows[0] if rows else None
+
+    def _give_back_unknown(self) -> None:
+        with self._leasing:
+            with self._database.write() as connection:
+                follow_ups.give_back_all_but(connection, self._owner, self._under_way)
+            self._doubt = False
+
+    def _do(self, part: _Part, row: FollowUpRow) -> Result:
+        try:
+            follow_up = part.opened()
+            with LazyHeader(row.original) as header:
+                try:
+                    original = header.dataset
+                except FileNotFoundError as error:
+                    raise Permanent("the spool file is missing") from error
+                return Result(words=follow_up.after_send(row.outgoing, original))
+        except DeliveryError as error:
+            return Result(error=error)
+        except Exception as error:
+            logger.exception("follow-up %s of %s/%s failed", part.key[2], *part.key[:2])
+            return Result(error=Retryable(f"unexpected {type(error).__name__}; see the log"))
+
+    def _store(self, part: _Part, row: FollowUpRow, result: Result, stop: threading.Event) -> FollowUpRow | None:
+        """Store how it ended, however long that takes: while this process lives, nobody else does. Return the next."""
+        recovered = part.note(result.error)
+        while True:
+            try:
+                removable = self._settle(part, row, result, recovered=recovered)
+                break
+            except SQLAlchemyError as error:
+                logger.error("the ledger cannot be used: %s", type(error).__name__)
+                if stop.wait(STORE_AGAIN):
+                    # given back when the process ends, and done again
+                    return None
+        with self._leasing:
+            self._under_way.discard(row.id)
+        self._folder.remove(removable)
+        return None if stop.is_set() or not part.may_go_on() else self._claim(part)
+
+    def _settle(self, part: _Part, row: FollowUpRow, result: Result, *, recovered: bool) -> list[str]:
+        removable: list[str] = []
+        with self._database.write() as connection:
+            match result.error:
+                case None:
+                    removable = follow_ups.done(connection, row, self._owner, result.words)
+                case Misconfigured() as error:
+                    wait = part.longest * random.uniform(0.5, 1.0)
+                    follow_ups.again(connection, row, self._owner, error.reason, _in(wait), counts=False)
+                case Retryable() as error if now_ms() - row.since <= part.give_up_after * 1000:
+                    wait = back_off(row.attempts + 1, part.first, part.longest)
+                    if error.retry_after is not None:
+                        wait = min(max(wait, error.retry_after), part.longest)
+                    follow_ups.again(connection, row, self._owner, error.reason, _in(wait), counts=True)
+                case error:
+                    given_up = "given up: " if isinstance(error, Retryable) else ""
+                    follow_ups.failed(connection, row, self._owner, f"{given_up}{error.reason}")
+                    logger.error("follow-up %s of %s/%s failed: %s", part.key[2], *part.key[:2], error.reason)
+            if recovered:
+                follow_ups.due_now(connection, part.key)
+        return removable
+
+    def _follow(self) -> None:
+        """Open, replace and close, so that it fits the configuration."""
+        version, configuration = self._following.version, self._following.configuration
+        if version == self._version:
+            return
+        parts: dict[Part, _Part] = {}
+        for node in configuration.forward_nodes:
+            for destination in node.destinations:
+                for key, configured in by_key(destination.follow_ups).items():
+                    part = self._make(configuration, (node.ae_title, destination.name, key), destination, configured)
+                    parts[part.key] = part
+        changed = []
+        for of, before in self._parts.items():
+            after = parts.get(of)
+            if after is not None and after.same_as(before):
+                # with its connections, and what is under way
+                before.held = after.held
+                parts[of] = before
+            else:
+                before.retire()
+                changed += [of] if after is not None else []
+        self._parts, self._version = parts, version
+        for of in changed:
+            # what kept it from being done may be over
+            with self._database.write() as connection:
+                follow_ups.due_now(connection, of)
+
+    def _make(self, configuration: Configuration, key: Part, destination: Destination, configured: Configured) -> _Part:
+        kind = self._following.plugins.follow_ups[configured.type]
+        return _Part(
+            key,
+            configured=configured,
+            kind=kind,
+            context=self._contexts.of(configuration, key[0], key[1], kind),
+            destination=destination,
+            used=(configuration.authenticators, configuration.services),
+        )
+
+    def _orphaned(self, of: Part) -> None:
+        """Have what waits for a follow-up that is no more done by its successor, or else fail it."""
+        if self._following.refresh() or self._following.version != self._version:
+            # it may be a new one
+            self._bell.ring()
+            return
+        successors = [
+            part
+            for part in self._parts.values()
+            if part.key[:2] == of[:2] and not part.configured.name and of[2].startswith(f"{part.configured.type}-")
+        ]
+        removable: list[str] = []
+        with self._database.write() as connection:
+            if len(successors) == 1:
+                # its keys were changed, and so its key, which is made of them
+                count, removable = follow_ups.rename(connection, of, successors[0].key[2])
+                words = "are done by the one that has taken its place"
+            else:
+                count = follow_ups.fail_removed(connection, of)
+                words = "failed"
+        self._folder.remove(removable)
+        logger.warning("%s/%s: a follow-up was removed from the configuration; %d %s", *of[:2], count, words)
+        self._bell.ring()
+
+
+class _Part:
+    """A follow-up of a destination: its settings, the open part, and what is under way."""
+
+    def __init__(
+        self,
+        key: Part,
+        *,
+        configured: Configured,
+        kind: Kind[Any, FollowUp],
+        context: OpenContext,
+        destination: Destination,
+        used: object,
+    ) -> None:
+        self.key = key
+        self.configured = configured
+        #: the destination is paused or disabled: nothing is told to that system
+        self.held = destination.paused or not destination.enabled
+        #: seconds, see the keys of destinations
+        self.first, self.longest, self.give_up_after = (
+            destination.retry_first,
+            destination.retry_longest,
+            destination.retry_for,
+        )
+        self._kind = kind
+        self._context = context
+        self._used = used
+        self._lock = threading.Lock()
+        self._part: FollowUp | None = None
+        self._active = 0
+        self._retired = False
+        self._troubled = False
+
+    def same_as(self, other: _Part) -> bool:
+        """Say whether the other one does the same in the same way."""
+        return self._settings() == other._settings()
+
+    def _settings(self) -> object:
+        rule = self.first, self.longest, self.give_up_after
+        return self.configured, rule, self._used, self._context
+
+    def take(self, due: int) -> int:
+        """Return how many more threads may be at work, for so much that is due, and count them."""
+        with self._lock:
+            count = max(0, min(due, (1 if self._troubled else AT_ONCE) - self._active))
+            self._active += count
+            return count
+
+    def may_go_on(self) -> bool:
+        """Say whether a thread may take the next one."""
+        with self._lock:
+            return not self.held and not self._retired and (self._active == 1 or not self._troubled)
+
+    def leave(self) -> None:
+        """Count a thread that ends; the last one closes what was replaced."""
+        with self._lock:
+            self._active -= 1
+        self._close_if_unused()
+
+    def opened(self) -> FollowUp:
+        """Return the open part."""
+        with self._lock:
+            if self._part is None:
+                self._part = self._kind.open(self.configured.options, self._context)
+            return self._part
+
+    def note(self, error: DeliveryError | None) -> bool:
+        """Note how an attempt ended; say whether it works again."""
+        with self._lock:
+            was, self._troubled = self._troubled, isinstance(error, Unreachable | Misconfigured)
+            trouble = self._troubled
+        if trouble and not was and error is not None:
+            logger.warning("follow-up %s of %s/%s does not work: %s", self.key[2], *self.key[:2], error.reason)
+        elif was and not trouble:
+            logger.info("follow-up %s of %s/%s works again", self.key[2], *self.key[:2])
+        return was and not trouble
+
+    def retire(self) -> None:
+        """Close it, as soon as nothing is under way."""
+        with self._lock:
+            self._retired = True
+        self._close_if_unused()
+
+    def _close_if_unused(self) -> None:
+        with self._lock:
+            if not self._retired or self._active or self._part is None:
+                return
+            part, self._part = self._part, None
+        try:
+            part.close()
+        except Exception:
+            logger.exception("follow-up %s of %s/%s failed to close", self.key[2], *self.key[:2])
+
+
+def _in(seconds: float) -> int:
+    """Return the moment so many seconds from now, ms since 1970."""
+    return now_ms() + round(seconds * 1000)
