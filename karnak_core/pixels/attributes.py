@@ -80,7 +80,7 @@ def say_lossy(header: Dataset, method: str, ratio: float | None) -> None:
 def say_derived(header: Dataset, transfer_syntax_uid: str, ratio: float, new_uid: NewUID, parameters: str) -> None:
     """Make the header that of a derived image, with a UID of its own, which names the one that it was made of.
 
-    Lossy compression may affect how an image is read: it is another image then (PS3.3 section C.7.6.1.1.2).
+    A lossy compressed version of an image is another image (PS3.3 section C.7.6.1.1.5).
     """
     original_uid = str(header.get("SOPInstanceUID") or "")
     header.SOPInstanceUID = new_uid(original_uid, parameters)

@@ -218,8 +218,9 @@ def _htj2k(uid: str, image: ImageDescription, options: TranscodeOptions) -> _Mad
     transform, described = _component_transform(image, lossless)
     more: dict[str, Any] = {"rgb": transform}
     if uid == ts.HTJ2K_RPCL:
-        # its order is the codec's own default; tile-part lengths are asked for, too (PS3.5 section A.4.4)
+        # the order is the codec's own; tile-part lengths, and a smallest resolution of 64 pixels (PS3.5 section 10.18)
         more["tlm"] = True
+        more["resolutions"] = max(5, ((max(image.rows, image.columns) - 1) // 64).bit_length())
     if _takes("htj2k_encode", "bitspersample"):
         more["bitspersample"] = image.bits_stored
     elif not lossless:
