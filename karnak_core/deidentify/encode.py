@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from pydicom.charset import convert_encodings
 from pydicom.charset import python_encoding as KNOWN_TERMS
@@ -20,6 +20,12 @@ _FLOATS = {"FL": "f", "FD": "d"}
 #: VRs with a length of four bytes in explicit VR (PS3.5 section 7.1.2)
 LONG_VRS = frozenset({"OB", "OD", "OF", "OL", "OV", "OW", "SQ", "SV", "UC", "UN", "UR", "UT", "UV"})
 _LARGEST_SHORT = 0xFFFE
+
+
+#: a tag by its number: pydicom's comparisons are slow unless it is the same object
+tag_of = lru_cache(maxsize=8192)(BaseTag)
+#: makes a `RawDataElement` of all its fields, without what Python does for their names
+make_raw = partial(tuple.__new__, RawDataElement)
 
 
 class NeedsUtf8(Exception):
@@ -40,11 +46,11 @@ class Encoder:
         """Return an element with this encoded value."""
         if len(value) > _LARGEST_SHORT and vr not in LONG_VRS:
             raise DeidentificationError(f"{tag_text(tag)} {vr}: the new value is too long for its VR")
-        return RawDataElement(BaseTag(tag), vr, len(value), value, 0, self._implicit, self._little)
+        return make_raw((tag_of(tag), vr, len(value), value, 0, self._implicit, self._little, True, False))
 
     def empty(self, tag: int, vr: str) -> RawDataElement:
         """Return an element without a value."""
-        return RawDataElement(BaseTag(tag), vr, 0, b"", 0, self._implicit, self._little)
+        return make_raw((tag_of(tag), vr, 0, b"", 0, self._implicit, self._little, True, False))
 
     def text(self, tag: int, vr: str, text: str) -> RawDataElement:
         """Return an element with the values of a text, several of them joined with a backslash.

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Mapping, MutableSequence
-from functools import lru_cache, partial
+from functools import lru_cache
 from operator import itemgetter
 
 from pydicom.dataelem import DataElement, RawDataElement
@@ -16,7 +16,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 from pydicom.valuerep import VR
 
-from karnak_core.deidentify.encode import LONG_VRS
+from karnak_core.deidentify.encode import LONG_VRS, make_raw, tag_of
 
 UNDEFINED = 0xFFFFFFFF
 ITEM = 0xFFFEE000
@@ -25,12 +25,6 @@ SEQUENCE_END = 0xFFFEE0DD
 DEEPEST = 64
 _NUMBER = itemgetter(0)
 _CHARACTER_SET = BaseTag(0x00080005)
-
-
-#: element of a data set by its tag's number: pydicom's comparisons are slow unless it is the same object
-tag_of = lru_cache(maxsize=8192)(BaseTag)
-#: makes a `RawDataElement` of all its fields, without what Python does for their names
-make_raw = partial(tuple.__new__, RawDataElement)
 
 
 class MalformedItems(ValueError):
@@ -182,7 +176,19 @@ class ItemReader:
 def codecs_of(elements: Mapping[BaseTag, DataElement | RawDataElement]) -> str | list[str] | None:
     """Return pydicom's codecs for a Specific Character Set, which stays encoded; None where there is none."""
     element = elements.get(_CHARACTER_SET)
-    return None if element is None else Dataset({_CHARACTER_SET: element})._character_set
+    if element is None:
+        return None
+    if not isinstance(element.value, bytes):
+        return Dataset({_CHARACTER_SET: element})._character_set
+    found = _codecs_of_terms(element.value)
+    return found[0] if len(found) == 1 else list(found)
+
+
+@lru_cache(maxsize=256)
+def _codecs_of_terms(terms: bytes) -> tuple[str, ...]:
+    raw = make_raw((_CHARACTER_SET, "CS", len(terms), terms, 0, False, True, True, False))
+    found = Dataset({_CHARACTER_SET: raw})._character_set
+    return (found,) if isinstance(found, str) else tuple(found)
 
 
 def read_elements(value: bytes, *, implicit: bool, little: bool) -> dict[BaseTag, DataElement | RawDataElement]:

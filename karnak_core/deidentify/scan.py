@@ -15,7 +15,7 @@ from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.actions import Decision, Dummy
 from karnak_core.deidentify.dummies import code_elements
-from karnak_core.deidentify.encode import Encoder
+from karnak_core.deidentify.encode import Encoder, make_raw, tag_of
 from karnak_core.deidentify.items import (
     DEEPEST,
     ITEM,
@@ -27,8 +27,6 @@ from karnak_core.deidentify.items import (
     encoded_elements,
     encoded_items,
     kind_of,
-    make_raw,
-    tag_of,
 )
 from karnak_core.deidentify.level import Elements, Level, Where
 from karnak_core.deidentify.plan import GOES, STAYS, UNKNOWN, Plan
