@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, Final
 
-from karnak_core.config.afterwards import Notification
+from karnak_core.config.afterwards import Notification, by_key
 from karnak_core.config.models import Configuration, Destination
 from karnak_core.config.store import Following
 from karnak_core.database import Database
@@ -192,12 +192,15 @@ def find_destination(configuration: Configuration, forward_node: str, name: str)
 
 def find_notification(destination: Destination | None, part: str) -> Notification | None:
     """Return a notification of a destination by its key; None: it is no more."""
-    return next((one for one in destination.notifications if one.key == part), None) if destination else None
+    return by_key(destination.notifications).get(part) if destination else None
 
 
 def watchers_of(destination: Destination) -> list[Watcher]:
     """Return who is to be told about studies at a destination."""
-    return [Watcher(part=one.key, interval=round(one.interval * 1000)) for one in destination.notifications]
+    return [
+        Watcher(part=part, interval=round(one.interval * 1000))
+        for part, one in by_key(destination.notifications).items()
+    ]
 
 
 @dataclass(frozen=True, kw_only=True)

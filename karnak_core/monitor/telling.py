@@ -12,7 +12,7 @@ from contextlib import closing
 from threading import Event
 from typing import Any, Final, Protocol
 
-from karnak_core.config.afterwards import Notification
+from karnak_core.config.afterwards import Notification, by_key
 from karnak_core.config.models import Configuration, Destination
 from karnak_core.config.store import Following
 from karnak_core.database import Database
@@ -167,7 +167,7 @@ class Teller:
             successor = _successor(destination, part[2])
             with self._database.write() as connection:
                 if successor is not None:
-                    notices.rename(connection, part, successor.key)
+                    notices.rename(connection, part, successor)
                 elif dropped := notices.drop(connection, part):
                     logger.info("%s/%s: a notification was removed; %d are not told", *part[:2], dropped)
         self._pauses.clear()
@@ -178,11 +178,12 @@ def back_off(attempt: int, first: float, longest: float) -> float:
     return float(min(longest, first * 2.0 ** min(attempt - 1, 32)) * random.uniform(0.5, 1.0))
 
 
-def _successor(destination: Destination | None, part: str) -> Notification | None:
-    """Return what has taken a notification's place: its keys were changed, and so its key, which is made of them."""
+def _successor(destination: Destination | None, part: str) -> str | None:
+    """Return what has taken a notification's place: its keys were changed, and what it is known by is made of them."""
     if destination is None:
         return None
-    same = [one for one in destination.notifications if part.startswith(f"{one.type}-")]
+    every = by_key(destination.notifications)
+    same = [key for key, one in every.items() if not one.name and part.startswith(f"{one.type}-")]
     return same[0] if len(same) == 1 else None
 
 
