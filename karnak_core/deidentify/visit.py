@@ -87,7 +87,11 @@ class Visit:
         DeidentificationError
             They cannot be decoded.
         """
-        return texts_of(self.level, self.tag) if has_text(self.vr) else ()
+        return texts_of(self.level, self.tag) if self.has_text() else ()
+
+    def has_text(self) -> bool:
+        """Tell whether its VR has values that can be read as text."""
+        return has_text(self.vr)
 
     def string_value(self) -> str | None:
         """Return its first value as text, None when there is none."""
