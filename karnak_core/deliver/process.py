@@ -241,7 +241,8 @@ class DeliveryProcess:
                 self._follow_ups(configuration, forward_node, destination),
             ),
             watchers=tuple(
-                Watcher(part=one.key, interval=int(one.interval * 1000)) for one in destination.notifications
+                Watcher(part=key, interval=round(one.interval * 1000))
+                for key, one in by_key(destination.notifications).items()
             ),
             clinical=clinical_log(configuration, destination, context.data_directory),
             rule=RetryRule(

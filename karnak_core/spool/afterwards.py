@@ -105,6 +105,8 @@ def _store(dialect_name: str) -> Any:
 def touch(connection: sa.Connection, deliveries: Sequence[int]) -> None:
     """Have another look at the studies of these deliveries, which people decided about, where one was taken before."""
     ids = sorted(set(deliveries))
+    if not ids:
+        return
     studies = (
         sa.select(delivery.c.forward_node, delivery.c.destination, instance.c.study_instance_uid)
         .join(instance, instance.c.id == delivery.c.instance_id)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -99,7 +100,17 @@ def run_mail_server(
         good = (accounts or {}).get(username) == password
         return AuthResult(success=good, handled=False, auth_data=username)
 
-    controller = Controller(
+    served: list[SMTP] = []
+
+    class Following(Controller):
+        """Remembers whom it serves."""
+
+        def factory(self) -> SMTP:
+            made: SMTP = super().factory()  # type: ignore[no-untyped-call]
+            served.append(made)
+            return made
+
+    controller = Following(
         _Keeping(running, encrypted=tls is not None, login=accounts is not None),
         hostname="127.0.0.1",
         port=running.port,
@@ -116,7 +127,18 @@ def run_mail_server(
     try:
         yield running
     finally:
+        asyncio.run_coroutine_threadsafe(_hang_up(served), controller.loop).result(20)
         controller.stop()
+
+
+async def _hang_up(served: list[SMTP]) -> None:
+    """End connections: stopped with the server they would complain that nobody closed them."""
+    for smtp in served:
+        if smtp.transport is not None:
+            smtp.transport.close()
+    # what was closed is told so by the loop, one layer after the other
+    for _ in range(100):
+        await asyncio.sleep(0)
 
 
 class _Keeping:

@@ -65,7 +65,7 @@ class Studies:
         self.database = database
         self.contexts = Contexts(directory)
         self._folder = folder
-        self._directory = directory
+        self.directory = directory
         self._serial = itertools.count(1)
         self.plugins = load()
         self.configure()
@@ -84,8 +84,8 @@ class Studies:
             "forward_nodes": [{"ae_title": NODE, "destinations": list(every)}],
             **others,
         }
-        configuration, _ = read_text(json.dumps(document), lambda disabled: load(disabled), self._directory)
-        store.apply(self.database, self.plugins, open_vault(self._directory), configuration, author="test")
+        configuration, _ = read_text(json.dumps(document), lambda disabled: load(disabled), self.directory)
+        store.apply(self.database, self.plugins, open_vault(self.directory), configuration, author="test")
         if not hasattr(self, "following"):
             self.following = store.Following(self.database, self.plugins)
             self.watch = StudyWatch(self.database, self.following)

@@ -11,7 +11,9 @@ import sqlalchemy as sa
 from karnak_core.database.tables import delivery, instance
 from karnak_core.model import State
 from karnak_core.monitor.notices import LONG_PATIENCE, PATIENCE, StudyWatch
-from karnak_core.spool import decisions
+from karnak_core.spool import decisions, leases
+from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.lost import MOST_CRASHES
 from karnak_core.spool.views import Filter
 
 if TYPE_CHECKING:
@@ -265,6 +267,20 @@ def test_study_that_nobody_tries_to_deliver_is_found(studies_anywhere: Studies, 
     studies.later(QUIET + PATIENCE / 1000)
     (summary,) = studies.told()
     assert summary.count(State.PENDING) == (0 if tried else 3)
+
+
+def test_instance_that_kills_the_processes_that_deliver_it_is_told_as_failed(studies: Studies) -> None:
+    studies.receive(2)
+    studies.end(State.SENT, count=1)
+    studies.later(QUIET + PATIENCE / 1000)
+    assert [one.count(State.PENDING) for one in studies.told()] == [1]
+    for _ in range(MOST_CRASHES):
+        due(studies)
+        with studies.database.write() as connection:
+            assert leases.claim(connection, SpoolFolder(studies.directory / "spool"), "FORWARD", "pacs", "victim", 1)
+            assert leases.release(connection, ["victim"], crashed=True)
+    studies.later(QUIET)
+    assert [one.count(State.FAILED) for one in studies.told()] == [0, 1]
 
 
 def test_each_notification_of_a_destination_tells_by_itself(studies: Studies) -> None:
