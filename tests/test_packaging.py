@@ -253,6 +253,7 @@ def test_example_plugin_is_listed_with_its_distribution(with_example: Environmen
             "karnak_register_authenticators",
             "karnak_register_commands",
             "karnak_register_destinations",
+            "karnak_register_notifiers",
             "karnak_register_profile_elements",
             "karnak_register_pseudonym_sources",
         ],
@@ -260,6 +261,7 @@ def test_example_plugin_is_listed_with_its_distribution(with_example: Environmen
             "destination:checksum_list",
             "authenticator:api_key",
             "pseudonym source:pseudonym_list",
+            "notifier:webhook",
             "profile element:example.truncate.text",
         ],
     }

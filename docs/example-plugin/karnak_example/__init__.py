@@ -13,7 +13,7 @@ import click
 from karnak_core import hookimpl
 from karnak_core.deidentify import ProfileElement
 from karnak_core.kinds import Kind
-from karnak_core.model import Authenticator, Destination, PseudonymSource
+from karnak_core.model import Authenticator, Destination, Notifier, PseudonymSource
 
 from karnak_example.api_key import ApiKey, ApiKeyAuthenticator
 from karnak_example.checksum_list import ChecksumList
@@ -21,6 +21,7 @@ from karnak_example.command import checksums
 from karnak_example.config import ChecksumListDestination
 from karnak_example.pseudonym_list import PseudonymList, PseudonymListSource
 from karnak_example.truncate import TRUNCATE_TEXT
+from karnak_example.webhook import Webhook, WebhookNotification
 
 # A module constant, not an expression in the return below: type checkers then see that the part takes this model.
 CHECKSUM_LIST = Kind(
@@ -41,6 +42,12 @@ PSEUDONYM_LIST = Kind(
     open=PseudonymList,
     summary="a text file with pseudonyms",
 )
+WEBHOOK = Kind(
+    name="webhook",
+    config=WebhookNotification,
+    open=Webhook,
+    summary="JSON to an address",
+)
 
 
 @hookimpl
@@ -59,6 +66,12 @@ def karnak_register_authenticators() -> Sequence[Kind[Any, Authenticator]]:
 def karnak_register_pseudonym_sources() -> Sequence[Kind[Any, PseudonymSource]]:
     """Offer the source of pseudonyms ``pseudonym_list``."""
     return [PSEUDONYM_LIST]
+
+
+@hookimpl
+def karnak_register_notifiers() -> Sequence[Kind[Any, Notifier]]:
+    """Offer the notification type ``webhook``."""
+    return [WEBHOOK]
 
 
 @hookimpl

@@ -1,8 +1,14 @@
-"""The four layers of a plugin's tests: the keys, the part, the hooks, the entry point."""
+"""The layers of a plugin's tests: the keys, the part, the hooks, the entry point."""
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from threading import Thread
+from typing import Any
 
 import pluggy
 import pytest
@@ -10,14 +16,15 @@ from click.testing import CliRunner
 from karnak_core import hookspecs
 from karnak_core.commands.auth_header import auth_header
 from karnak_core.deidentify import Profile, Project, Result
-from karnak_core.errors import Misconfigured, NoPseudonym, Permanent
-from karnak_core.model import OpenContext, Outgoing
+from karnak_core.errors import Misconfigured, NoPseudonym, Permanent, Retryable, Unreachable
+from karnak_core.model import OpenContext, Outgoing, State
 from karnak_core.plugins import load
+from karnak_core.summary import SeriesSummary, StudySummary
 from pydantic import ValidationError
 from pydicom import Dataset
 
 import karnak_example
-from karnak_example import API_KEY, CHECKSUM_LIST, PSEUDONYM_LIST, TRUNCATE_TEXT
+from karnak_example import API_KEY, CHECKSUM_LIST, PSEUDONYM_LIST, TRUNCATE_TEXT, WEBHOOK
 from karnak_example.checksum_list import ChecksumList, read_list
 from karnak_example.command import checksums
 
@@ -137,6 +144,79 @@ def test_list_that_is_missing_holds_the_destination(tmp_path: Path) -> None:
         part.pseudonym(patient("P1"), "STUDY-A")
 
 
+# ---- the notification
+
+SUMMARY = StudySummary(
+    forward_node="FORWARD",
+    destination="local",
+    destination_label="folder received",
+    deidentified=False,
+    study_instance_uid="1.2.3",
+    series=(SeriesSummary(series_instance_uid="1.2.3.1", counts={State.SENT: 3, State.FAILED: 1}),),
+    id="0123456789abcdef",
+)
+
+
+@contextmanager
+def web_server(status: int) -> Iterator[tuple[str, list[dict[str, Any]]]]:
+    """Run a server that answers with this status; give its address, and what it gets."""
+    got: list[dict[str, Any]] = []
+
+    class Answer(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            got.append({"key": self.headers["Idempotency-Key"], **body})
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Answer) as server:
+        thread = Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}/karnak", got
+        server.shutdown()
+        thread.join()
+
+
+def post(url: str, folder: Path) -> str:
+    """Open the part as Karnak does, and have it tell."""
+    with closing(WEBHOOK.open(WEBHOOK.config(url=url), OpenContext(data_directory=folder))) as part:
+        return part.notify(SUMMARY)
+
+
+def test_what_became_of_a_study_is_posted(tmp_path: Path) -> None:
+    with web_server(200) as (url, got):
+        assert post(url, tmp_path) == f"{url} answers 200 OK"
+    (told,) = got
+    assert told["key"] == told["id"] == "0123456789abcdef"
+    assert told["study_instance_uid"] == "1.2.3"
+    assert told["series"][0]["counts"] == {"sent": 3, "failed": 1}
+    assert StudySummary.from_json(told) == SUMMARY
+
+
+@pytest.mark.parametrize(
+    ("status", "error"), [(503, Retryable), (429, Retryable), (404, Misconfigured), (400, Permanent)]
+)
+def test_answer_says_whether_it_is_told_again(status: int, error: type[Exception], tmp_path: Path) -> None:
+    with web_server(status) as (url, _), pytest.raises(error, match=str(status)):
+        post(url, tmp_path)
+
+
+def test_address_where_nobody_is_is_tried_again(tmp_path: Path) -> None:
+    with web_server(200) as (url, _):
+        pass
+    with pytest.raises(Unreachable):
+        post(url, tmp_path)
+
+
+def test_address_is_one_of_the_web() -> None:
+    with pytest.raises(ValidationError, match="'ftp://x' does not begin with http:// or https://"):
+        WEBHOOK.config(url="ftp://x")
+
+
 # ---- the codename
 
 PROFILE = """
@@ -191,6 +271,7 @@ def test_hooks_are_as_karnak_specifies_them() -> None:
     assert manager.hook.karnak_register_destinations() == [[CHECKSUM_LIST]]
     assert manager.hook.karnak_register_authenticators() == [[API_KEY]]
     assert manager.hook.karnak_register_pseudonym_sources() == [[PSEUDONYM_LIST]]
+    assert manager.hook.karnak_register_notifiers() == [[WEBHOOK]]
     assert manager.hook.karnak_register_profile_elements() == [[TRUNCATE_TEXT]]
 
 
@@ -198,4 +279,5 @@ def test_karnak_finds_the_plugin() -> None:
     assert load().destinations["checksum_list"] is CHECKSUM_LIST
     assert load().authenticators["api_key"] is API_KEY
     assert load().pseudonym_sources["pseudonym_list"] is PSEUDONYM_LIST
+    assert load().notifiers["webhook"] is WEBHOOK
     assert TRUNCATE_TEXT in load().profile_elements
