@@ -164,14 +164,20 @@ def _component_transform(image: ImageDescription, lossless: bool) -> tuple[bool,
     return True, replace(image, photometric_interpretation="YBR_RCT" if lossless else "YBR_ICT")
 
 
+def _narrow(image: ImageDescription) -> np.dtype[Any]:
+    """Return the smallest type that holds the bits, which the codecs of the JPEG 2000 family want."""
+    return np.dtype(f"{image.dtype.kind}{1 if image.bits_stored <= 8 else 2}")
+
+
 def _jpeg_2000_lossless(_uid: str, image: ImageDescription, _options: TranscodeOptions) -> _Made:
     transform, described = _component_transform(image, lossless=True)
+    narrow = _narrow(image)
 
     def encode(frame: Frame) -> bytes:
         # pylibjpeg-openjpeg refuses small images, and takes one thread at a time
         return bytes(
             library("imagecodecs").jpeg2k_encode(
-                np.ascontiguousarray(frame),
+                np.ascontiguousarray(frame, dtype=narrow),
                 reversible=True,
                 codecformat="J2K",
                 bitspersample=image.bits_stored,
@@ -185,8 +191,7 @@ def _jpeg_2000_lossless(_uid: str, image: ImageDescription, _options: TranscodeO
 
 def _jpeg_2000(_uid: str, image: ImageDescription, options: TranscodeOptions) -> _Made:
     transform, described = _component_transform(image, lossless=False)
-    # the codec wants the smallest type that holds the bits
-    narrow = f"{image.dtype.kind}{1 if image.bits_stored <= 8 else 2}"
+    narrow = _narrow(image)
 
     def encode(frame: Frame) -> bytes:
         with OPENJPEG:
@@ -216,20 +221,25 @@ def _takes(function: str, parameter: str) -> bool:
 def _htj2k(uid: str, image: ImageDescription, options: TranscodeOptions) -> _Made:
     lossless = uid != ts.HTJ2K
     transform, described = _component_transform(image, lossless)
+    narrow = _narrow(image)
     more: dict[str, Any] = {"rgb": transform}
     if uid == ts.HTJ2K_RPCL:
-        # the order is the codec's own; tile-part lengths, and a smallest resolution of 64 pixels (PS3.5 section 10.18)
+        # tile-part lengths, and a smallest resolution of 64 pixels in one direction (PS3.5 section 10.18); the order is
+        # the codec's own, where it knows of no other
         more["tlm"] = True
-        more["resolutions"] = max(5, ((max(image.rows, image.columns) - 1) // 64).bit_length())
+        more["resolutions"] = max(5, ((min(image.rows, image.columns) - 1) // 64).bit_length())
+        if _takes("htj2k_encode", "prog_order"):
+            more["prog_order"] = "RPCL"
     if _takes("htj2k_encode", "bitspersample"):
         more["bitspersample"] = image.bits_stored
     elif not lossless:
         # for the codec all bits are used, and what is lost may make a number larger than it was
-        described = replace(described, bits_stored=image.bits_allocated, high_bit=image.bits_allocated - 1)
+        bits = 8 * narrow.itemsize
+        described = replace(described, bits_stored=bits, high_bit=bits - 1)
 
     def once(frame: Frame, step: float | None) -> bytes:
         codec = library("imagecodecs").htj2k_encode
-        return bytes(codec(np.ascontiguousarray(frame), step, reversible=lossless, **more))
+        return bytes(codec(np.ascontiguousarray(frame, dtype=narrow), step, reversible=lossless, **more))
 
     if lossless:
         return lambda frame: once(frame, None), described
