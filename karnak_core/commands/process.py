@@ -103,6 +103,8 @@ def receive(started: Started, descriptor: int) -> None:
         retire=retire,
         grace=GRACE_SECONDS,
         ready=started.say_ready,
+        owner=started.owner,
+        node=started.node,
     )
     _leave()
 

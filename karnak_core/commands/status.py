@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 import click
-import sqlalchemy as sa
+from rich.markup import escape
+from rich.text import Text
 
 from karnak_core.commands.common import Place, data_options
 from karnak_core.commands.people import console, size, span, table
 from karnak_core.config import store
-from karnak_core.config.models import Configuration
-from karnak_core.database import Database
-from karnak_core.database.tables import instance, refusal
-from karnak_core.model import Health
-from karnak_core.spool import tallies
+from karnak_core.deliver.contexts import Contexts
+from karnak_core.errors import KarnakError
+from karnak_core.monitor import expiries, standing
+from karnak_core.monitor.expiries import Expiry
 from karnak_core.spool.files import SpoolFolder
-from karnak_core.spool.views import DestinationNumbers, destination_numbers, iso
+
+#: days before something expires from which on it is told
+EXPIRES_SOON = 30
+#: how each state looks where there is colour
+STYLES = {"ok": "green", "unreachable": "bold red", "held": "bold red", "paused": "yellow", "disabled": "dim"}
 
 
 @click.command()
@@ -27,122 +33,102 @@ def status(place: Place, as_json: bool) -> None:
     """Show how every destination is, and what waits for it."""
     database = place.open_existing()
     following = store.Following.start(database, place)
-    found = snapshot(database, following.configuration, SpoolFolder(place.data_directory / "spool"))
+    found = standing.as_json(
+        standing.look(database, following.configuration, SpoolFolder(place.data_directory / "spool")),
+        running=standing.runs(place.data_directory),
+        expiries=_expiries(place, following),
+    )
     if as_json:
         click.echo(json.dumps(found))
     else:
         _show(found)
 
 
-def snapshot(database: Database, configuration: Configuration, folder: SpoolFolder) -> dict[str, Any]:
-    """Return what ``status --json`` prints."""
-    with database.read() as connection:
-        numbers = destination_numbers(connection)
-        totals = tallies.read(connection)
-        spooled = connection.execute(
-            sa.select(sa.func.coalesce(sa.func.sum(instance.c.size), 0)).where(instance.c.path.is_not(None))
-        ).scalar_one()
-        refusals = connection.execute(sa.select(refusal).order_by(refusal.c.last_at.desc()).limit(10)).all()
-    configured = {
-        (node.ae_title, destination.name): destination
-        for node in configuration.forward_nodes
-        for destination in node.destinations
-    }
-    destinations = []
-    removed = {key for key, known in numbers.items() if key not in configured and (known.pending or known.failed)}
-    for key in [*configured, *sorted(removed)]:
-        known = numbers.get(key) or _nothing_yet(*key)
-        state, reason = known.health, known.reason
-        if key not in configured:
-            state, reason = Health.DISABLED, "removed from the configuration"
-        elif not configured[key].enabled:
-            state, reason = Health.DISABLED, "enabled is false"
-        elif configured[key].paused:
-            state, reason = Health.PAUSED, "paused is true"
-        destinations.append(
-            {
-                "forward_node": known.forward_node,
-                "destination": known.destination,
-                "state": state.value,
-                "reason": reason,
-                "pending": known.pending,
-                "sent": known.sent,
-                "duplicate": known.duplicate,
-                "excluded": known.excluded,
-                "failed": known.failed,
-                "discarded": known.discarded,
-                "oldest_pending_seconds": known.oldest_pending_seconds,
-            }
-        )
-    return {
-        "destinations": destinations,
-        "instances": {
-            name: sum(count for (_, _, key), count in totals.items() if key == name)
-            for name in (tallies.RECEIVED, tallies.REFUSED)
-        },
-        "spool": {"bytes": int(spooled), "free_bytes": folder.free_bytes()},
-        "refused_associations": [
-            {
-                "called_ae_title": row.called_ae_title,
-                "calling_ae_title": row.calling_ae_title,
-                "peer_host": row.peer_host,
-                "reason": row.reason,
-                "count": row._mapping["count"],
-                "last_at": iso(row.last_at),
-            }
-            for row in refusals
-        ],
-    }
-
-
-def _nothing_yet(forward_node: str, destination: str) -> DestinationNumbers:
-    return DestinationNumbers(
-        forward_node=forward_node,
-        destination=destination,
-        health=Health.OK,
-        reason="",
-        pending=0,
-        sent=0,
-        duplicate=0,
-        excluded=0,
-        failed=0,
-        discarded=0,
-        oldest_pending_seconds=None,
-    )
+def _expiries(place: Place, following: store.Following) -> Iterator[Expiry]:
+    yield from expiries.certificates(following.configuration)
+    try:
+        contexts = Contexts(following.plugins, place.open_vault(), place.data_directory)
+    except KarnakError:
+        # whoever has no key to the secrets may still see how things stand
+        return
+    yield from expiries.tokens(contexts.of(following.configuration, "", "").authenticators)
 
 
 def _show(found: dict[str, Any]) -> None:
     out = console()
-    spool, instances = found["spool"], found["instances"]
+    spool, instances, storage = found["spool"], found["instances"], found["storage"]
     out.print(
         f"received {instances['received']}, refused {instances['refused']}; "
         f"spool {size(spool['bytes'])}, {size(spool['free_bytes'])} free"
     )
-    columns = ("destination", "state", "pending", "sent", "duplicate", "excluded", "failed", "discarded", "oldest")
-    rows = [
-        (
-            f"{row['forward_node']}/{row['destination']}",
-            row["state"],
-            *(row[name] for name in columns[2:-1]),
-            span(row["oldest_pending_seconds"]),
-        )
-        for row in found["destinations"]
-    ]
-    out.print(table(columns, rows))
-    for row in found["destinations"]:
-        if row["reason"]:
-            out.print(f"{row['forward_node']}/{row['destination']} is {row['state']}: {row['reason']}", markup=False)
-        if row["failed"]:
-            out.print(
-                f"{row['forward_node']}/{row['destination']}: {row['failed']} failed and kept; see "
-                f"`karnak deliveries list --state failed --destination {row['destination']}`",
-                markup=False,
-            )
-    for row in found["refused_associations"]:
+    out.print(_running(found["gateway"]))
+    if not storage["accepting"]:
         out.print(
-            f"refused {row['count']}x, last {row['last_at']}: {_who(row)}: {row['reason']}",
-            markup=False,
+            f"[bold red]nothing is accepted: less than {size(storage['reserve'])} are free (storage.reserve)[/]",
         )
+    out.print(_destinations(found["destinations"]))
+    for line in _stuck(found):
+        out.print(line)
+    for row in found["refused_associations"]:
+        out.print(f"refused {row['count']}x, last {row['last_at']}: {_who(row)}: {row['reason']}", markup=False)
+
+
+def _running(gateway: dict[str, Any]) -> str:
+    roles = Counter(one["role"] for one in gateway["processes"])
+    words = ", ".join(role if count == 1 else f"{count} {role}" for role, count in sorted(roles.items()))
+    if gateway["running"]:
+        return f"[green]running[/]: {words}" if words else "[green]running[/]"
+    if words:
+        return f"[yellow]not running here[/]; elsewhere, or until a minute ago: {words}"
+    return "[bold red]not running[/]: nothing is received or sent until `karnak serve`"
+
+
+def _destinations(rows: list[dict[str, Any]]) -> Any:
+    columns = ("destination", "state", "pending", "oldest", "failed", "sent", "duplicate", "excluded", "discarded")
+    made = table(columns, ())
+    for column in made.columns[2:]:
+        column.justify = "right"
+    for row in rows:
+        counts = [Text(str(row[name]), style="" if row[name] else "dim") for name in columns[5:]]
+        made.add_row(
+            Text(f"{row['forward_node']}/{row['destination']}"),
+            Text(row["state"], style=STYLES[row["state"]]),
+            Text(str(row["pending"]), style="" if row["pending"] else "dim"),
+            span(row["oldest_pending_seconds"]),
+            Text(str(row["failed"]), style="bold red" if row["failed"] else "dim"),
+            *counts,
+        )
+    return made
+
+
+def _stuck(found: dict[str, Any]) -> Iterator[str]:
+    """Yield a line for everything that does not go its way, with what can be done."""
+    for row in found["destinations"]:
+        name = escape(f"{row['forward_node']}/{row['destination']}")
+        if row["reason"]:
+            since = f" since {row['since']}" if row["since"] else ""
+            again = f"; tried again at {row['next_probe_at']}, or now by `karnak probe {name}`" if since else ""
+            yield f"{name} is [{STYLES[row['state']]}]{row['state']}[/]{since}: {escape(row['reason'])}{again}"
+        if row["failed"]:
+            reasons = "; ".join(f"{one['count']}x {one['reason'] or 'no reason'}" for one in row["failed_reasons"])
+            yield (
+                f"{name}: [bold red]{row['failed']} failed[/] and kept: {escape(reasons)}; see "
+                f"`karnak deliveries list --state failed --destination {escape(row['destination'])}`"
+            )
+    for kind, word in (("follow_ups", "follow-up"), ("notifications", "notification")):
+        for row in found[kind]:
+            name = escape(f"{row['forward_node']}/{row['destination']} {word} {row['part']}")
+            counts = [f"{row['pending']} waiting"] if row["pending"] else []
+            counts += [f"[bold red]{row['failed']} failed[/]"] if row["failed"] else []
+            reason = f": {escape(row['reason'])}" if row["reason"] else ""
+            yield f"{name}: {', '.join(counts)}, the oldest for {span(row['oldest_seconds'])}{reason}"
+    for row in found["expiries"]:
+        if row["problem"]:
+            yield f"{escape(row['of'])}: when its {row['kind']} expires cannot be seen: {escape(row['problem'])}"
+        elif row["seconds"] < 0:
+            yield f"[bold red]{escape(row['of'])}: its {row['kind']} expired {span(-row['seconds'])} ago[/]"
+        elif row["seconds"] < EXPIRES_SOON * 86400:
+            yield f"[yellow]{escape(row['of'])}: its {row['kind']} expires in {span(row['seconds'])}[/]"
 
 
 def _who(row: dict[str, Any]) -> str:

@@ -8,6 +8,8 @@ import threading
 import time
 from collections.abc import Callable
 
+from sqlalchemy.exc import SQLAlchemyError
+
 from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.dimse import Timeouts
@@ -18,6 +20,7 @@ from karnak_core.receive.listener import Listener
 from karnak_core.receive.receiver import GatewayReceiver
 from karnak_core.receive.refusals import Refusals
 from karnak_core.receive.space import Space
+from karnak_core.spool import leases, processes
 from karnak_core.spool.files import SpoolFolder, SpoolWriter
 from karnak_core.spool.wakeups import CONFIGURATION, Wakeups
 
@@ -39,6 +42,8 @@ def run(
     retire: threading.Event,
     grace: float,
     ready: Callable[[], None],
+    owner: str,
+    node: str,
 ) -> None:
     """Receive until ``stop`` is set; then let instances in flight finish for ``grace`` seconds.
 
@@ -55,6 +60,7 @@ def run(
     listener.start()
     changed = threading.Event()
     wake.subscribe(lambda topic: changed.set() if topic == CONFIGURATION else None)
+    seen_at = _say_that_it_lives(database, owner, node)
     ready()
     logger.info("receiving")
     try:
@@ -66,6 +72,8 @@ def run(
             changed.wait(FOLLOW_SECONDS)
             changed.clear()
             refusals.flush()
+            if time.monotonic() - seen_at >= processes.HEARTBEAT_SECONDS:
+                seen_at = _say_that_it_lives(database, owner, node)
             if _refresh(following):
                 space.reserve = following.configuration.storage.reserve
                 access.follow(following.configuration)
@@ -77,7 +85,27 @@ def run(
         refusals.flush()
         wake.close()
         writer.close()
+        _forget(database, owner)
         logger.info("stopped receiving after %.1f s", time.monotonic() - started)
+
+
+def _say_that_it_lives(database: Database, owner: str, node: str) -> float:
+    """Say it, and return when (monotonic); it holds no leases, so that nothing is lost when it is not heard."""
+    try:
+        with database.write(durable=False) as connection:
+            if not processes.heartbeat(connection, owner):
+                processes.register(connection, owner, node, "receive")
+    except SQLAlchemyError as error:
+        logger.error("the ledger cannot be used: %s", type(error).__name__)
+    return time.monotonic()
+
+
+def _forget(database: Database, owner: str) -> None:
+    try:
+        with database.write(durable=False) as connection:
+            leases.release(connection, [owner])
+    except SQLAlchemyError as error:
+        logger.error("the ledger cannot be used: %s", type(error).__name__)
 
 
 def _refresh(following: Following) -> bool:

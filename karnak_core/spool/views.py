@@ -199,6 +199,8 @@ class DestinationNumbers:
     destination: str
     health: Health
     reason: str
+    #: ms; since when it is so; None: it is well, or that is not known
+    since: int | None = None
     pending: int
     sent: int
     duplicate: int
@@ -237,6 +239,7 @@ def destination_numbers(connection: sa.Connection) -> dict[tuple[str, str], Dest
             destination=name,
             health=Health(trouble.health) if trouble else Health.OK,
             reason=trouble.reason if trouble and trouble.health != Health.OK else "",
+            since=trouble.since if trouble and trouble.health != Health.OK else None,
             pending=pending,
             failed=failed.get(key, 0),
             sent=totals.get((node, name, State.SENT.value), 0),

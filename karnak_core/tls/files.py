@@ -35,6 +35,11 @@ def check_certificate(path: str, now: datetime | None = None) -> None:
         raise TlsFileError(f"{path!r}: the certificate is not valid before {_day(certificate.not_valid_before_utc)}")
 
 
+def expires_at(path: str) -> datetime:
+    """Return when a certificate that is shown to peers expires; raises TlsFileError: that cannot be seen."""
+    return _certificates(path)[0].not_valid_after_utc
+
+
 def check_key(path: str, certificate_path: str | None) -> None:
     """Check a private key, and that it is the one of a certificate.
 

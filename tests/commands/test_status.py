@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import sqlalchemy as sa
+import trustme
 from click.testing import CliRunner
 from one_gateway import Karnak, Site
 
 from karnak_core import __version__
 from karnak_core.cli import cli
+from karnak_core.database import open_database
+from karnak_core.database.tables import follow_up
+from karnak_core.spool import health
 from karnak_core.testing import NO_ANSWER, send
 
 #: the names of the design, in order
@@ -74,6 +81,72 @@ def test_status_is_one_screen_for_people(karnak: Karnak, site: Site) -> None:
     assert "STRANGER at 127.0.0.1 to CLOSED: calling AE title not recognised" in result.stdout
 
 
+def test_status_says_that_it_runs_what_failed_and_why(karnak: Karnak, site: Site) -> None:
+    found = json.loads(karnak("status", "--json").stdout)
+    assert found["gateway"]["running"] is True
+    roles = {one["role"] for one in found["gateway"]["processes"]}
+    assert {"receive", "deliver"} <= roles
+    assert found["storage"]["accepting"] is True
+    bad = next(one for one in found["destinations"] if one["destination"] == "bad")
+    (reason,) = bad["failed_reasons"]
+    assert reason["count"] == bad["failed"] > 0
+    assert "0xA900" in reason["reason"]
+    for_people = karnak("status").stdout
+    assert "running: " in for_people
+    assert f"FORWARD/bad: {bad['failed']} failed and kept: {bad['failed']}x" in for_people
+
+
+def test_status_of_a_gateway_that_has_ended_says_so(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    certificate = tmp_path / "server.pem"
+    authority = trustme.CA()
+    issued = authority.issue_cert("localhost", not_after=datetime.now(UTC) + timedelta(days=3, hours=1))
+    issued.cert_chain_pems[0].write_to_path(certificate)
+    issued.private_key_pem.write_to_path(tmp_path / "server.key")
+    configuration = {
+        "listener": {"tls": {"certificate": str(certificate), "key": str(tmp_path / "server.key")}},
+        "forward_nodes": [
+            {
+                "ae_title": "FORWARD",
+                "destinations": [
+                    {"name": "down", "type": "dicom", "ae_title": "DOWN", "hostname": "127.0.0.1", "port": 1}
+                ],
+            }
+        ],
+    }
+    with closing(open_database(None, data)) as database:
+        # why and since when is what the ledger says
+        for _ in range(3):
+            with database.write() as connection:
+                health.note_failure(connection, "FORWARD", "down", "connection refused", misconfigured=False)
+        with database.write() as connection:
+            connection.execute(
+                sa.insert(follow_up).values(
+                    instance_id=1, delivery_id=1, forward_node="FORWARD", destination="down", part="album",
+                    subject="1.2.3", state="failed", reason="403 Forbidden", not_before=1, created_at=1, finished_at=1,
+                    sent={},
+                )
+            )  # fmt: skip
+    file = tmp_path / "karnak.yml"
+    file.write_text(json.dumps(configuration))
+    assert CliRunner().invoke(cli, ["apply", str(file), "--data", str(data)]).exit_code == 0
+    found = json.loads(CliRunner().invoke(cli, ["status", "--json", "--data", str(data)]).stdout)
+    assert found["gateway"] == {"running": False, "processes": []}
+    (down,) = found["destinations"]
+    assert (down["state"], down["reason"]) == ("unreachable", "connection refused")
+    assert down["since"].endswith("Z")
+    (album,) = found["follow_ups"]
+    assert (album["part"], album["pending"], album["failed"], album["reason"]) == ("album", 0, 1, "403 Forbidden")
+    (expiry,) = found["expiries"]
+    assert (expiry["kind"], expiry["of"], round(expiry["seconds"] / 86400)) == ("certificate", "listener", 3)
+    for_people = CliRunner().invoke(cli, ["status", "--data", str(data)]).stdout
+    assert "not running: nothing is received or sent until `karnak serve`" in for_people
+    assert f"FORWARD/down is unreachable since {down['since']}: connection refused" in for_people
+    assert "FORWARD/down follow-up album: 1 failed, the oldest for" in for_people
+    assert "listener: its certificate expires in 3 d" in for_people
+
+
 def test_status_of_a_folder_without_a_gateways_data_is_an_error_and_makes_nothing(tmp_path: Path) -> None:
     result = CliRunner().invoke(cli, ["status", "--json", "--data", str(tmp_path / "typo")])
     assert result.exit_code == 2
@@ -91,6 +164,6 @@ def test_plugins_are_listed_for_programs_and_people_and_nothing_is_made(tmp_path
     assert plugins["folder_dest"]["kinds"] == ["destination:folder"]
     assert (plugins["dicom_dest"]["distribution"], plugins["dicom_dest"]["version"]) == ("karnak-gateway", __version__)
     shown = CliRunner().invoke(cli, ["plugins", "--data", str(tmp_path / "new")])
-    assert shown.stdout.splitlines()[0].split() == ["plugin", "distribution", "version", "types", "hooks"]
-    assert "destination:folder" in shown.stdout
+    assert f"dicom_dest, karnak-gateway {__version__}" in shown.stdout
+    assert "destination: folder" in shown.stdout
     assert list(tmp_path.iterdir()) == []
