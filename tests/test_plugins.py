@@ -249,6 +249,28 @@ def test_karnak_register_pseudonym_sources_makes_types_known_by_name(install: In
     assert plugins.infos()[0].kinds == ("pseudonym source:list",)
 
 
+def test_karnak_register_notifiers_makes_types_and_their_section_known(install: Install) -> None:
+    source = """
+    from pydantic import BaseModel
+    from karnak_core.kinds import Kind, Section
+
+    class Keys(BaseModel):
+        pass
+
+    class Shared(BaseModel):
+        pass
+
+    @hookimpl
+    def karnak_register_notifiers():
+        section = Section(name="pager_network", config=Shared)
+        return [Kind(name="pager", config=Keys, open=lambda keys, context: None, section=section)]
+    """
+    plugins = load(entries=[install("one", source)])
+    assert list(plugins.notifiers) == ["pager"]
+    assert plugins.sections["pager_network"].__name__ == "Shared"
+    assert plugins.infos()[0].kinds == ("notifier:pager",)
+
+
 CODENAME = """
 from karnak_core.deidentify import ProfileElement, Rule
 
