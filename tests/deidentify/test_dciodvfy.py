@@ -17,7 +17,7 @@ import pydicom
 import pytest
 from pydicom.dataset import Dataset
 
-from karnak_core.deidentify import DeidentificationError, Project, Result, basic_profile, encode_dataset
+from karnak_core.deidentify import DeidentificationError, Profile, Project, Result, basic_profile, encode_dataset
 from karnak_core.deidentify.visit import CLASS_UIDS
 
 pytestmark = pytest.mark.filterwarnings("ignore")
@@ -113,6 +113,41 @@ def test_every_uid_is_the_new_one_or_one_of_the_standard_wherever_it_stands(
             if not stays and value != PROJECT.hasher.uid(before.get(place, "")):
                 wrong.append((one.path.name, place))
     assert wrong == []
+
+
+KEEP_PRIVATE = """\
+name: Keep
+profileElements:
+  - {name: p, codename: action.on.privatetags, action: K}
+  - {name: b, codename: basic.dicom.profile}
+"""
+
+
+def test_private_elements_that_are_kept_keep_their_creators(sample_files: list[Path]) -> None:
+    profile = Profile.from_yaml(KEEP_PRIVATE)
+    orphans, count = [], 0
+    for path in sample_files:
+        received = pydicom.dcmread(path)
+        received.PatientID = "PID-1"
+        if path.name in REFUSED:
+            continue
+        before = private_elements(received)
+        result = profile.apply(received, PROJECT, "PSN-1", at=AT)
+        assert isinstance(result, Result)
+        after = private_elements(result.dataset)
+        count += len(after)
+        orphans += [(path.name, place) for place in before if after.get(place) != before[place]]
+    assert orphans == []
+    assert count > 1000
+
+
+def private_elements(dataset: Dataset) -> dict[str, str]:
+    """Return the private data elements at the root, and the creator of each; empty where it has none."""
+    return {
+        str(tag): str(dataset[creator].value) if (creator := tag.group << 16 | tag.element >> 8) in dataset else ""
+        for tag in list(dataset.keys())
+        if tag.is_private and tag.element >= 0x1000
+    }
 
 
 CODE = """

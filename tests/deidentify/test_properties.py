@@ -151,58 +151,6 @@ def test_damaged_data_sets_are_refused_or_de_identified(damage: bytes, where: in
     assert PATIENT_ID not in problem
 
 
-TAGS = st.sampled_from([f"{tag:08X}" for tag, _ in LISTED + NEUTRAL] + [f"{tag:08X}" for tag in SEQUENCES]) | (
-    st.sampled_from(["0010XXXX", "XXXXXXXX", "0008XXXX", "0040A7XX", "XXXX1001"])
-)
-RULES = st.one_of(
-    st.builds(
-        lambda action, tags: {"codename": "action.on.specific.tags", "action": action, "tags": tags},
-        st.sampled_from(["K", "X", "Z", "D", "DDum", "U"]),
-        st.lists(TAGS, min_size=1, max_size=4),
-    ),
-    st.builds(lambda action: {"codename": "action.on.privatetags", "action": action}, st.sampled_from(["K", "X", "Z"])),
-    st.builds(
-        lambda days: {"codename": "action.on.dates", "option": "shift", "arguments": {"days": days, "seconds": 60}},
-        st.integers(-99999, 99999),
-    ),
-    st.builds(lambda tags: {"codename": "replace.uid", "tags": tags}, st.lists(TAGS, max_size=3)),
-    st.just({"codename": "action.add.tag", "arguments": {"value": "YES"}, "tags": ["00280301"]}),
-)
-
-
-def tags_of(dataset: Dataset) -> set[int]:
-    found = {int(tag) for tag in dataset.keys()}  # noqa: SIM118
-    for element in dataset:
-        if element.VR == "SQ":
-            found = found.union(*map(tags_of, element.value))
-    return found
-
-
-@settings(max_examples=100, deadline=None, suppress_health_check=list(HealthCheck))
-@given(instances(), st.sampled_from([tag for tag, _ in LISTED]), st.lists(RULES, max_size=5))
-def test_what_a_random_profile_removes_first_is_gone_everywhere(
-    dataset: Dataset, removed: int, rules: list[dict[str, Any]]
-) -> None:
-    first = {"codename": "action.on.specific.tags", "action": "X", "tags": [f"{removed:08X}"]}
-    elements = [{"name": str(number), **rule} for number, rule in enumerate([first, *rules])]
-    profile = Profile.from_yaml(yaml.safe_dump({"name": "random", "profileElements": elements}))
-    assert profile.check() == ()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        received = pydicom.dcmread(BytesIO(encoded(dataset)), force=True)
-        try:
-            result = profile.morph(received, PROJECT)
-        except DeidentificationError as error:
-            assert "new value" in str(error) or "cannot become a UID" in str(error)  # noqa: PT017
-            return
-        assert isinstance(result, Result)
-        out = pydicom.dcmread(BytesIO(encoded(result.dataset)), force=True)
-        assert removed not in tags_of(out)
-        again = profile.morph(received, PROJECT)
-    assert isinstance(again, Result)
-    assert encoded(again.dataset) == encoded(result.dataset)
-
-
 TEXTS = st.text(max_size=20)
 
 
