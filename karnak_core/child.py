@@ -18,6 +18,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds before a process that dies at once is started again: at first, and at most
 FIRST_PAUSE, LONGEST_PAUSE = 0.1, 10.0
+#: what a process says when it is ready, at most; a pipe takes that much as a whole
+READY_BYTES = 512
 #: tells a receiver that another one takes its place
 RETIRE = signal.SIGUSR1
 
@@ -58,6 +60,10 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._stopping = threading.Event()
         self._ready = threading.Event()
+        #: what it said when it became ready, last: where it can be reached; empty: nothing
+        self.address = ""
+        # it became ready, or ended before
+        self._tried = threading.Event()
         self._lock = threading.Lock()
         self._thread = threading.Thread(target=self._keep, name=f"keep {name}", daemon=True)
 
@@ -68,6 +74,11 @@ class Child:
     def wait_ready(self, deadline: float) -> bool:
         """Wait until the process has said that it works; False: it has not by then (monotonic seconds)."""
         return self._ready.wait(max(0.0, deadline - time.monotonic()))
+
+    def wait_tried(self, deadline: float) -> bool:
+        """Wait until the process works or has ended, for the first time; say whether it works."""
+        self._tried.wait(max(0.0, deadline - time.monotonic()))
+        return self._ready.is_set()
 
     def stop(self) -> None:
         """Ask the process to drain and end."""
@@ -103,6 +114,7 @@ class Child:
             owner = secrets.token_hex(8)
             started = time.monotonic()
             status = self._try_once(owner)
+            self._tried.set()
             self._died(owner)
             if self._stopping.is_set():
                 return
@@ -132,9 +144,12 @@ class Child:
                 stdin=subprocess.DEVNULL,
             )
         os.close(ready_write)
-        if os.read(ready_read, 1):
+        # empty: it ended
+        if said := os.read(ready_read, READY_BYTES):
+            self.address = said.decode(errors="replace").strip()
             self._ready.set()
         os.close(ready_read)
+        self._tried.set()
         return self._process.wait()
 
     def _environment(self) -> dict[str, str]:

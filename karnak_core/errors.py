@@ -5,6 +5,7 @@ KarnakError
 ├── PluginError          a plugin cannot be used
 ├── StorageFull          below the reserve, or the disk is full: nothing was kept
 ├── NotFound             what was asked for does not exist
+├── Conflict             somebody else has changed it meanwhile
 └── DeliveryError        why a delivery did not end as sent
     ├── Retryable        later, by itself
     │   └── Unreachable  the peer could not be reached, or the connection broke: counts for the breaker
@@ -36,6 +37,10 @@ class StorageFull(KarnakError):
 
 class NotFound(KarnakError):
     """What was asked for does not exist."""
+
+
+class Conflict(KarnakError):
+    """What was to be changed is not any more what it was when it was looked at: nothing was changed."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,14 +12,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from karnak_core.child import LONGEST_PAUSE, Child, Setting
+from karnak_core.child import Child, Setting
 from karnak_core.config.store import Following
 from karnak_core.database import Database
-from karnak_core.database.secrets import open_vault
-from karnak_core.deliver.contexts import Contexts
-from karnak_core.errors import KarnakError, PluginError
-from karnak_core.model import OpenContext, Service
+from karnak_core.errors import KarnakError
 from karnak_core.plugins import Plugins
+from karnak_core.services import Services
 from karnak_core.spool import leases, processes
 from karnak_core.spool.files import SpoolFolder
 
@@ -53,6 +51,7 @@ class Gateway:
         self._retired: list[Child] = []
         self._listening: socket.socket | None = None
         self._listens_at = ("", 0)
+        self._services = Services(frozenset(plugins.services), self._make_service)
         self._stop = threading.Event()
 
     def run(self, announce: Callable[[str], None]) -> None:
@@ -68,21 +67,19 @@ class Gateway:
         if released:
             logger.info("%d deliveries that were in flight when the gateway ended are pending again", released)
         SpoolFolder(self._setting.spool)
-        services: list[threading.Thread] = []
         try:
             self._plugins.strictly("karnak_startup", gateway=str(self._setting.data_directory))
             self._listening = self._listen()
             self._start_processes()
-            services = self._start_services()
+            self._services.follow(self._following.configuration.services)
             host, port = self._listening.getsockname()[:2]
-            announce(f"ready: DICOM {host}:{port}")
+            reached = self._services.addresses(time.monotonic() + READY_SECONDS)
+            announce(", ".join([f"ready: DICOM {host}:{port}", *reached]))
             while not self._stop.wait(1.0):
                 self._follow()
         finally:
             self._stop.set()
             self._stop_processes()
-            for service in services:
-                service.join(GRACE_SECONDS)
             self._plugins.each("karnak_shutdown", gateway=str(self._setting.data_directory))
             os.close(self._lock_fd)
 
@@ -131,10 +128,21 @@ class Gateway:
             pass_fds=(self._lock_fd, listening.fileno()),
         )
 
+    def _make_service(self, name: str) -> Child:
+        return Child(
+            f"service {name}",
+            ["service", "--name", name],
+            setting=self._setting,
+            node=self._node,
+            died=self._died,
+            pass_fds=(self._lock_fd,),
+        )
+
     def _stop_processes(self) -> None:
         every = [*self._children, *self._retired]
         for child in every:
             child.stop()
+        every += self._services.stop()
         if self._listening is not None:
             # nobody shall wait in a queue that nobody serves any more
             self._listening.close()
@@ -153,9 +161,12 @@ class Gateway:
             logger.warning("%d deliveries of a process that died are pending again", released)
 
     def _follow(self) -> None:
-        """Listen elsewhere when the configuration says so; everything else the processes follow themselves."""
+        """Listen elsewhere, and run other services, when the configuration says so; processes follow the rest."""
         try:
-            if not self._following.refresh() or self._listening is None:
+            changed = self._following.refresh()
+            # always: one that ends makes room for its successor later
+            self._services.follow(self._following.configuration.services)
+            if not changed or self._listening is None:
                 return
             wanted = self._following.configuration.listener
             if (wanted.host, wanted.port) == self._listens_at:
@@ -189,33 +200,6 @@ class Gateway:
             raise KarnakError(f"cannot listen on {wanted.host}:{wanted.port}: {error.strerror}") from error
         self._listens_at = address
         return listening
-
-    def _start_services(self) -> list[threading.Thread]:
-        directory = self._setting.data_directory
-        contexts = Contexts(self._plugins, open_vault(directory), directory)
-        threads = []
-        for name, kind in self._plugins.services.items():
-            options = self._following.configuration.services.get(name)
-            if options is None:
-                continue
-            try:
-                service = kind.open(options, OpenContext(data_directory=directory, reveal=contexts.reveal))
-            except Exception as error:
-                raise PluginError(f"service {name!r} cannot be opened: {type(error).__name__}: {error}") from error
-            thread = threading.Thread(target=self._keep_service, args=(name, service), name=name, daemon=True)
-            thread.start()
-            threads.append(thread)
-        return threads
-
-    def _keep_service(self, name: str, service: Service) -> None:
-        """Run a service; one that fails is run again, after a pause."""
-        while not self._stop.is_set():
-            try:
-                service.run(self._stop)
-                return
-            except Exception:
-                logger.exception("service %r failed; it is run again", name)
-                self._stop.wait(LONGEST_PAUSE)
 
 
 def hold(data_directory: Path, seconds: float = 10.0) -> int:

@@ -286,6 +286,8 @@ class OpenContext:
 
     #: where relative paths of the configuration start
     data_directory: Path
+    #: for a service: the gateway's PostgreSQL database; None: the embedded one in the data directory
+    database_url: str | None = field(default=None, repr=False)
     #: the forward node's AE title; empty for a service
     forward_node: str = ""
     #: the destination's name; empty for a service
@@ -414,8 +416,22 @@ class Notifier(Protocol):
 
 
 class Service(Protocol):
-    """Runs as long as the gateway does."""
+    """Runs as long as the gateway does, in a process of its own.
+
+    One that raises, when opened or later, is opened again in a new process, after a pause; so it is when its section
+    of the configuration changes.
+    """
 
     def run(self, stop: Event) -> None:
         """Work until ``stop`` is set."""
+        ...
+
+
+@runtime_checkable
+class Reachable(Protocol):
+    """A service that people reach: it listens from when it is opened on."""
+
+    @property
+    def address(self) -> str:
+        """What the gateway's ready line says of it, e.g. ``web http://127.0.0.1:8081``; at most 500 bytes."""
         ...

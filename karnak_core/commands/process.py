@@ -4,19 +4,20 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import os
 import resource
 import signal
 import socket
 import sys
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import NoReturn, Protocol
 
 import click
 
 from karnak_core import logs
-from karnak_core.child import RETIRE
+from karnak_core.child import READY_BYTES, RETIRE
 from karnak_core.commands.common import Place, data_options
 from karnak_core.config.store import Following
 from karnak_core.database import Database
@@ -24,6 +25,7 @@ from karnak_core.deliver.contexts import Contexts
 from karnak_core.deliver.identities import Identities
 from karnak_core.deliver.process import DeliveryProcess
 from karnak_core.gateway import GRACE_SECONDS
+from karnak_core.model import OpenContext, Reachable, Service
 from karnak_core.monitor.loops import Surroundings, make_loops
 from karnak_core.monitor.process import MonitorProcess
 from karnak_core.plugins import Plugins
@@ -35,6 +37,14 @@ from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.wakeups import open_wakeups
 
 PR_SET_PDEATHSIG = 1
+
+
+class Ready(Protocol):
+    """Says that the process works."""
+
+    def __call__(self, address: str = "") -> None:
+        """Say it; ``address``: where people reach the process, for the line of the gateway that says it is ready."""
+        ...
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,7 +59,7 @@ class Started:
     owner: str
     node: str
     stop: threading.Event
-    say_ready: Callable[[], None]
+    say_ready: Ready
 
 
 @click.group(hidden=True)
@@ -81,7 +91,7 @@ def process(
         owner=owner,
         node=node,
         stop=stop,
-        say_ready=lambda: _say_ready(ready),
+        say_ready=functools.partial(_say_ready, ready),
     )
 
 
@@ -168,6 +178,29 @@ def monitor(started: Started) -> None:
     _leave()
 
 
+@process.command()
+@click.option("--name", required=True)
+@click.pass_obj
+def service(started: Started, name: str) -> None:
+    """Run the service of a plugin."""
+    place = started.place
+    options = started.following.configuration.services.get(name)
+    if options is None:
+        # the supervisor is about to see that the section is gone, and to end this
+        started.stop.wait()
+        _leave()
+    contexts = Contexts(started.plugins, place.open_vault(), place.data_directory)
+    opened: Service = started.plugins.services[name].open(
+        options,
+        OpenContext(data_directory=place.data_directory, database_url=place.database_url, reveal=contexts.reveal),
+    )
+    started.say_ready(opened.address if isinstance(opened, Reachable) else "")
+    opened.run(started.stop)
+    # one that has nothing more to do is not started again
+    started.stop.wait()
+    _leave()
+
+
 def _end_with(parent: int) -> None:
     """Die with the supervisor, however it dies: nobody else would stop us."""
     with contextlib.suppress(OSError, AttributeError):
@@ -181,12 +214,13 @@ def _use_all_descriptors() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-def _say_ready(descriptor: int) -> None:
-    os.write(descriptor, b"1")
+def _say_ready(descriptor: int, address: str = "") -> None:
+    # a line, of which there is something to read without an address, too
+    os.write(descriptor, f"{address}\n".encode()[:READY_BYTES])
     os.close(descriptor)
 
 
-def _leave() -> None:
+def _leave() -> NoReturn:
     """End now: a thread that still waits for a peer must not keep the process; everything durable is done."""
     sys.stdout.flush()
     sys.stderr.flush()

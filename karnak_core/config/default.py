@@ -7,6 +7,7 @@ from importlib.resources import files
 from karnak_core.config import yaml_text
 from karnak_core.config.load import load
 from karnak_core.config.models import Configuration
+from karnak_core.errors import ConfigurationError
 from karnak_core.plugins import Plugins
 
 
@@ -23,4 +24,11 @@ def default_configuration(plugins: Plugins) -> Configuration:
     ConfigurationError
         The plugin with the folder destination is missing or disabled.
     """
-    return load(yaml_text.parse(default_text()), plugins)
+    document = yaml_text.parse(default_text())
+    try:
+        return load(document, plugins)
+    except ConfigurationError as error:
+        if not all(problem.place.startswith("plugins.") for problem in error.problems):
+            raise
+        # a service that is not installed, is disabled, or lacks packages: the gateway does without
+        return load({key: value for key, value in document.items() if key != "plugins"}, plugins)

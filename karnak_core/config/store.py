@@ -19,7 +19,7 @@ from karnak_core.config.seal import sealed
 from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
 from karnak_core.database.tables import config_version
-from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound, PluginError
+from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict, NotFound, PluginError
 from karnak_core.model import now_ms
 from karnak_core.plugins import Plugins
 from karnak_core.projects import generate_missing
@@ -120,6 +120,7 @@ def apply(
     *,
     author: str,
     comment: str = "",
+    expected: int | None = None,
 ) -> Applied:
     """Make ``configuration`` the version that applies, in one transaction.
 
@@ -130,9 +131,13 @@ def apply(
     plugins
         To read what applies so far with, and to tell what changes; given what loads them, that is read without the
         plugins that it disables.
+    expected
+        The number of the version that this one was made from; None: it replaces whatever applies.
 
     Raises
     ------
+    Conflict
+        Another version than the expected one applies by now.
     ConfigurationError
         A stored secret does not open with the key, or the comment is too long.
     """
@@ -144,6 +149,8 @@ def apply(
             # readers go on; a second writer waits, and then sees this one's version
             connection.exec_driver_sql("LOCK TABLE config_version IN SHARE ROW EXCLUSIVE MODE")
         number = _newest(connection)
+        if expected is not None and expected != number:
+            raise Conflict(f"the configuration is version {number} by now, and this was made from version {expected}")
         old = _before(connection, plugins)
         configuration = sealed(configuration, vault, old)
         document = to_document(configuration)
@@ -267,6 +274,11 @@ class Following:
     def version(self) -> int:
         """The number of the version; 0: the default, none was ever applied."""
         return self._current[0]
+
+    @property
+    def current(self) -> tuple[int, Configuration]:
+        """Version and configuration that belong together."""
+        return self._current
 
     def refresh(self) -> bool:
         """Look for a newer version; say whether the configuration has changed.

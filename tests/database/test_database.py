@@ -17,7 +17,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 from karnak_core.database import Database, engine, open_database
-from karnak_core.database.tables import metadata, tally
+from karnak_core.database.access import metadata
+from karnak_core.database.tables import tally
 from karnak_core.errors import KarnakError
 
 ROW = {"forward_node": "NODE", "destination": "", "name": "received", "count": 1}

@@ -2,7 +2,8 @@
 
 from alembic import context
 
-from karnak_core.database.tables import metadata
+# the tables that are in a module of their own, too
+from karnak_core.database.access import metadata
 
 context.configure(connection=context.config.attributes["connection"], target_metadata=metadata, render_as_batch=True)
 with context.begin_transaction():

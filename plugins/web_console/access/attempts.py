@@ -1,0 +1,71 @@
+"""How often somebody may try a password: after some wrong ones, only after a pause, which grows."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+
+#: addresses and names that are remembered, at most
+MOST = 10_000
+#: wrong ones without a pause: for one name, and for one address, which may be that of many people
+FREE_FOR_NAME, FREE_FOR_ADDRESS = 5, 20
+#: seconds of the first pause and of the longest: for a name the latter is short, as else anybody could lock it
+FIRST_PAUSE, LONGEST_FOR_NAME, LONGEST_FOR_ADDRESS = 1.0, 60.0, 900.0
+#: seconds without a wrong one after which all is forgotten
+FORGET = 3600.0
+
+
+@dataclass
+class _Count:
+    wrong: int = 0
+    last: float = 0.0
+    until: float = 0.0
+
+
+class Attempts:
+    """Remembers wrong passwords, in memory. For any number of threads.
+
+    Parameters
+    ----------
+    clock
+        Seconds, monotonic.
+    """
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._lock = threading.Lock()
+        self._counts: OrderedDict[tuple[str, str], _Count] = OrderedDict()
+
+    def wait(self, name: str, address: str) -> float:
+        """Return the seconds until the next attempt is looked at; 0: now."""
+        now = self._clock()
+        with self._lock:
+            known = [self._counts.get(key) for key in _keys(name, address)]
+        return max([0.0, *(count.until - now for count in known if count)])
+
+    def failed(self, name: str, address: str) -> None:
+        """Note a wrong password, or a name that does not exist."""
+        now = self._clock()
+        limits = ((FREE_FOR_NAME, LONGEST_FOR_NAME), (FREE_FOR_ADDRESS, LONGEST_FOR_ADDRESS))
+        with self._lock:
+            for key, (free, longest) in zip(_keys(name, address), limits, strict=True):
+                count = self._counts.pop(key, None)
+                if count is None or count.last < now - FORGET:
+                    count = _Count()
+                count.wrong, count.last = count.wrong + 1, now
+                if count.wrong >= free:
+                    count.until = now + min(longest, FIRST_PAUSE * 2.0 ** min(30, count.wrong - free))
+                self._counts[key] = count
+            while len(self._counts) > MOST:
+                self._counts.popitem(last=False)
+
+    def succeeded(self, name: str, address: str) -> None:
+        """Forget the name; the address stays, as who knows one password may try others'."""
+        with self._lock:
+            self._counts.pop(_keys(name, address)[0], None)
+
+
+def _keys(name: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:
+    return ("name", name.strip().lower()[:64]), ("address", address)

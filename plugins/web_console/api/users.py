@@ -1,0 +1,215 @@
+"""Users, API tokens, and the audit trail."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter, Depends, Path, Response
+from pydantic import BaseModel, ConfigDict, Field
+
+from karnak_core.errors import Conflict
+from karnak_plugins.web_console.access import tokens, users
+from karnak_plugins.web_console.access.audit import audit, entries
+from karnak_plugins.web_console.access.identity import CurrentUser, Identity, require_scope
+from karnak_plugins.web_console.access.roles import Role, Scope
+from karnak_plugins.web_console.refusals import Refused
+from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf
+
+router = APIRouter(tags=["access"])
+
+Admin = Annotated[Identity, Depends(require_scope("users"))]
+#: of a row; larger ones no database has
+Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+
+class UserOut(BaseModel):
+    """A user."""
+
+    id: int
+    name: str
+    display_name: str
+    roles: list[Role]
+    must_change: bool = Field(description="the password is to be changed at the next sign-in")
+    disabled: bool
+    has_password: bool = Field(description="false: signs in by an identity provider")
+    created_at: int = Field(description="milliseconds since 1970-01-01 UTC, as all times here")
+    created_by: str
+    signed_in_at: int | None
+
+
+class NewUser(_Body):
+    """A user to be added."""
+
+    name: str = Field(max_length=64)
+    display_name: str = Field(default="", max_length=128)
+    roles: list[Role] = Field(max_length=3)
+
+
+class UserChange(_Body):
+    """What is to be changed of a user; what is null stays."""
+
+    display_name: str | None = Field(default=None, max_length=128)
+    roles: list[Role] | None = Field(default=None, max_length=3)
+    disabled: bool | None = None
+
+
+class WithPassword(BaseModel):
+    """A user with a password that is shown this once."""
+
+    user: UserOut
+    one_time_password: str
+
+
+class TokenOut(BaseModel):
+    """An API token, without itself."""
+
+    id: int
+    user_name: str
+    name: str
+    start: str = Field(description="its first characters")
+    scopes: list[Scope]
+    created_at: int
+    expires_at: int
+    used_at: int | None
+
+
+class NewToken(_Body):
+    """A token to be made for the user who asks."""
+
+    name: str = Field(max_length=64)
+    scopes: list[Scope] = Field(max_length=len(Scope), description="of those that the user, or the token used, has")
+    days: int = Field(default=90, ge=1, le=tokens.LONGEST, description="how long it is valid")
+
+
+class MadeToken(BaseModel):
+    """A token, which is shown this once."""
+
+    token: TokenOut
+    secret: str
+
+
+class EntryOut(BaseModel):
+    """What somebody did."""
+
+    id: int
+    at: int
+    who: str
+    address: str
+    action: str
+    object: str
+    detail: str
+
+
+@router.get("/users")
+def list_users(_user: Admin, console: ConsoleOf) -> Page[UserOut]:
+    """List the users."""
+    with console.database.read() as connection:
+        return Page(items=[_user_out(one) for one in users.all_users(connection)])
+
+
+@router.post("/users", status_code=201)
+def add_user(new: NewUser, user: Admin, console: ConsoleOf) -> WithPassword:
+    """Add a user, who has to change the password at the first sign-in."""
+    added, password = users.create(
+        console.database, name=new.name, display_name=new.display_name, roles=new.roles, author=user.name
+    )
+    audit(console, user, "add a user", added.name, f"roles {' '.join(sorted(added.roles))}")
+    return WithPassword(user=_user_out(added), one_time_password=password)
+
+
+@router.get("/users/{user_id}")
+def get_user(user_id: Number, _user: Admin, console: ConsoleOf) -> UserOut:
+    """Return a user."""
+    with console.database.read() as connection:
+        return _user_out(users.get(connection, user_id))
+
+
+@router.patch("/users/{user_id}")
+def change_user(user_id: Number, change: UserChange, user: Admin, console: ConsoleOf) -> UserOut:
+    """Change a user."""
+    if user_id == user.user.id and change.disabled:
+        raise Conflict("you cannot disable yourself")
+    changed = users.change(
+        console.database, user_id, roles=change.roles, display_name=change.display_name, disabled=change.disabled
+    )
+    roles = " ".join(sorted(changed.roles))
+    audit(console, user, "change a user", changed.name, f"roles {roles}{', disabled' if changed.disabled else ''}")
+    return _user_out(changed)
+
+
+@router.delete("/users/{user_id}", status_code=204)
+def delete_user(user_id: Number, user: Admin, console: ConsoleOf) -> Response:
+    """Remove a user with all sessions and tokens."""
+    if user_id == user.user.id:
+        raise Conflict("you cannot delete yourself")
+    gone = users.delete(console.database, user_id)
+    audit(console, user, "delete a user", gone.name)
+    return Response(status_code=204)
+
+
+@router.post("/users/{user_id}/password")
+def reset_password(user_id: Number, user: Admin, console: ConsoleOf) -> WithPassword:
+    """Give a user a new password, to be changed at the next sign-in."""
+    if user_id == user.user.id:
+        raise Conflict("you cannot reset your own password")
+    with console.database.read() as connection:
+        whose = users.get(connection, user_id)
+    if not whose.has_password:
+        raise Conflict(f"{whose.name} signs in by an identity provider, and has no password here")
+    password = users.reset_password(console.database, user_id)
+    audit(console, user, "reset a password", whose.name)
+    with console.database.read() as connection:
+        return WithPassword(user=_user_out(users.get(connection, user_id)), one_time_password=password)
+
+
+@router.get("/tokens")
+def list_tokens(user: CurrentUser, console: ConsoleOf) -> Page[TokenOut]:
+    """List one's own API tokens; everybody's for who may look at users."""
+    own = None if Scope.USERS in user.scopes else user.user.id
+    with console.database.read() as connection:
+        return Page(items=[_token_out(one) for one in tokens.all_tokens(connection, own)])
+
+
+@router.post("/tokens", status_code=201)
+def add_token(new: NewToken, user: CurrentUser, console: ConsoleOf) -> MadeToken:
+    """Make an API token for oneself. A token makes none that may do more, or lasts longer, than itself."""
+    if beyond := set(new.scopes) - user.scopes:
+        raise Refused(403, f"this needs the scope {', '.join(sorted(beyond))}")
+    if user.token and console.clock() + new.days * tokens.DAY > user.token.expires_at:
+        raise Refused(403, "the new token would be valid longer than the one that asks for it")
+    token, secret = tokens.create(
+        console.database, user.user, name=new.name, scopes=new.scopes, days=new.days, now=console.clock()
+    )
+    audit(console, user, "add a token", token.name, f"scopes {' '.join(sorted(token.scopes))}")
+    return MadeToken(token=_token_out(token), secret=secret)
+
+
+@router.delete("/tokens/{token_id}", status_code=204)
+def delete_token(token_id: Number, user: CurrentUser, console: ConsoleOf) -> Response:
+    """Delete one's own token; anybody's for who may change users."""
+    token = tokens.delete(console.database, token_id, None if Scope.USERS in user.scopes else user.user.id)
+    audit(console, user, "delete a token", token.name, f"of {token.user_name}")
+    return Response(status_code=204)
+
+
+@router.get("/audit")
+def list_audit(_user: Admin, paging: PagingOf, console: ConsoleOf) -> Page[EntryOut]:
+    """List what was done, the newest first."""
+    with console.database.read() as connection:
+        found = entries(connection, before=paging.number(), limit=paging.limit + 1)
+    shown = found[: paging.limit]
+    items = [EntryOut(**vars(entry)) for entry in shown]
+    return Page(items=items, next=str(shown[-1].id) if len(found) > paging.limit else None)
+
+
+def _user_out(user: users.User) -> UserOut:
+    return UserOut(**{**vars(user), "roles": sorted(user.roles)})
+
+
+def _token_out(token: tokens.Token) -> TokenOut:
+    values = {name: value for name, value in vars(token).items() if name != "user_id"}
+    return TokenOut(**{**values, "scopes": sorted(token.scopes)})

@@ -1,0 +1,91 @@
+"""The keys of ``plugins.web_console``."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from karnak_core.config.quantities import Duration
+from karnak_core.config.tls import ServerTLS
+
+HOUR, DAY = 3600.0, 86400.0
+
+
+class WebConsole(BaseModel):
+    """Where the console listens, by which names people reach it, and how long they stay signed in."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    host: str = Field(
+        default="127.0.0.1",
+        min_length=1,
+        max_length=255,
+        description="IP address or DNS name to listen at; 127.0.0.1: only this machine; 0.0.0.0: all IPv4 addresses",
+    )
+    port: int = Field(default=8081, description="1–65535, or 0: any free port, told in the ready line")
+    tls: ServerTLS | None = Field(default=None, description="certificate and key, for HTTPS; none: HTTP")
+    public_url: str = Field(
+        default="",
+        description="what people type to get here, where it is not host and port, e.g. https://karnak.example.org "
+        "behind a proxy",
+    )
+    trusted_proxies: tuple[str, ...] = Field(
+        default=(),
+        max_length=64,
+        description="IP addresses of proxies in front, whose X-Forwarded-For and X-Forwarded-Proto are believed",
+    )
+    idle: Duration = Field(
+        default=HOUR / 2, ge=60, le=30 * DAY, description="how long somebody who does nothing stays signed in"
+    )
+    signed_in: Duration = Field(default=12 * HOUR, ge=60, le=90 * DAY, description="how long anybody stays signed in")
+    upload: int = Field(
+        default=64 * 2**20, ge=2**20, le=2**32, description="largest request in bytes, such as a file that is dropped"
+    )
+
+    @field_validator("port")
+    @classmethod
+    def _port(cls, value: int) -> int:
+        if not 0 <= value <= 65535:
+            raise ValueError(f"{value} is not 1 to 65535, nor 0 for any free port")
+        return value
+
+    @field_validator("public_url")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        if not value:
+            return value
+        allowed = "an address such as https://karnak.example.org, without a path"
+        try:
+            parts = urlsplit(value)
+            port = parts.port
+        except ValueError:
+            raise ValueError(f"{value!r} is not {allowed}") from None
+        beyond = parts.path.strip("/") or parts.query or parts.fragment or parts.username or port == 0
+        host = parts.hostname or ""
+        if parts.scheme not in ("http", "https") or not re.fullmatch(r"[A-Za-z0-9.:-]+", host) or beyond:
+            raise ValueError(f"{value!r} is not {allowed}")
+        return value.rstrip("/")
+
+    @field_validator("trusted_proxies")
+    @classmethod
+    def _addresses(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for address in value:
+            try:
+                ipaddress.ip_network(address)
+            except ValueError:
+                raise ValueError(f"{address!r} is not an IP address or network") from None
+        return value
+
+    @model_validator(mode="after")
+    def _limits(self) -> WebConsole:
+        if self.idle > self.signed_in:
+            raise ValueError("idle is longer than signed_in")
+        return self
+
+    @property
+    def secure(self) -> bool:
+        """True: browsers reach it by HTTPS, so cookies are for HTTPS only."""
+        return self.tls is not None or self.public_url.startswith("https:")

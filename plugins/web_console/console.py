@@ -1,0 +1,135 @@
+"""What every page and every request of the API works on: the gateway's data, and its configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from karnak_core.config import store
+from karnak_core.config.export import to_document
+from karnak_core.config.load import load
+from karnak_core.config.models import Configuration
+from karnak_core.config.store import Applied, Following
+from karnak_core.database import Database
+from karnak_core.database.secrets import Vault
+from karnak_core.errors import Conflict
+from karnak_core.model import now_ms
+from karnak_core.plugins import Plugins
+from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.wakeups import CONFIGURATION, Wakeups
+from karnak_plugins.web_console.config import WebConsole
+
+#: a document as ``karnak export`` writes it, to be changed in place or replaced
+Document = dict[str, Any]
+#: times that a change is made again because another one came first, where nobody looked at a certain version
+ATTEMPTS = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Console:
+    """The gateway as the console sees it. For any number of threads."""
+
+    data_directory: Path
+    database: Database
+    vault: Vault
+    plugins: Plugins
+    following: Following
+    wake: Wakeups
+    config: WebConsole
+    #: milliseconds since 1970-01-01 UTC
+    clock: Callable[[], int] = field(default=now_ms, repr=False)
+
+    @property
+    def configuration(self) -> Configuration:
+        """What applies; as new as the request that asks."""
+        return self.following.configuration
+
+    @property
+    def version(self) -> int:
+        """The number of the version that applies; 0: the default."""
+        return self.following.version
+
+    @property
+    def spool(self) -> SpoolFolder:
+        """The folder of the instance files."""
+        return SpoolFolder(self.data_directory / "spool")
+
+    def refresh(self) -> None:
+        """Look for a newer configuration; done for every request."""
+        self.following.refresh()
+
+    def change(
+        self,
+        document_change: Callable[[Document], Document],
+        *,
+        expected_version: int | None,
+        author: str,
+        comment: str,
+    ) -> Applied:
+        """Apply a changed configuration.
+
+        Parameters
+        ----------
+        document_change
+            Given the document of the version that applies, returns the new one. Secrets that it leaves alone stay
+            ``{stored: …}``; new ones may be text, which is encrypted. May be called more than once.
+        expected_version
+            The version that somebody looked at; None: whatever applies.
+        author
+            Who, for the history.
+        comment
+            What for, in a few words, for the history; at most 255 characters.
+
+        Raises
+        ------
+        ConfigurationError
+            With every problem of the new document; nothing has changed.
+        Conflict
+            Another version than the expected one applies.
+        """
+        for attempt in range(ATTEMPTS):
+            self.refresh()
+            version, before = self.following.current
+            if expected_version is not None and expected_version != version:
+                raise Conflict(
+                    f"the configuration is version {version} by now, and this was made from version {expected_version}"
+                )
+            configuration = load(document_change(to_document(before)), self.plugins)
+            try:
+                return self._applied(configuration, version, author, comment)
+            except Conflict:
+                if expected_version is not None or attempt + 1 == ATTEMPTS:
+                    raise
+        raise AssertionError("unreachable")
+
+    def roll_back(self, number: int, *, expected_version: int | None, author: str, comment: str = "") -> Applied:
+        """Make an earlier version apply again, as a new one.
+
+        Raises
+        ------
+        NotFound
+            There is no such version.
+        ConfigurationError
+            It does not fit the plugins any more.
+        Conflict
+            Another version than the expected one applies.
+        """
+        configuration = store.version(self.database, self.plugins, number)
+        return self._applied(configuration, expected_version, author, comment or f"rollback to version {number}")
+
+    def _applied(self, configuration: Configuration, expected: int | None, author: str, comment: str) -> Applied:
+        done = store.apply(
+            self.database,
+            self.plugins,
+            self.vault,
+            configuration,
+            author=author,
+            comment=comment,
+            expected=expected,
+        )
+        if done.new:
+            self.wake.publish({CONFIGURATION})
+        self.refresh()
+        return done

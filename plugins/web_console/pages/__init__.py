@@ -1,0 +1,44 @@
+"""The pages for people. An area is a module here with a ``router``, and a line in ``AREAS``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from karnak_plugins.web_console.access.roles import Role
+
+ADMIN = frozenset({Role.ADMIN})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Area:
+    """A part of the console, in the navigation."""
+
+    label: str
+    #: of its first page; its other pages begin with it
+    path: str
+    #: who sees it; its pages are refused to everybody else
+    roles: frozenset[Role]
+    #: the module in this package with the routes, ``router``
+    module: str
+    #: the heading that it stands under in the navigation
+    group: str = ""
+
+
+#: in the order of the navigation
+AREAS: tuple[Area, ...] = (
+    Area(label="Overview", path="/overview", roles=ADMIN, module="overview"),
+    Area(label="Users and tokens", path="/users", roles=ADMIN, module="users", group="Administration"),
+)
+
+#: modules with routes for everybody who is signed in, and for signing in
+OTHERS: tuple[str, ...] = ("sign_in", "account")
+
+
+def areas_for(roles: frozenset[Role]) -> list[Area]:
+    """Return what somebody with these roles sees."""
+    return [area for area in AREAS if area.roles & roles]
+
+
+def home(roles: frozenset[Role]) -> str:
+    """Return the path of the first page of somebody with these roles."""
+    return next((area.path for area in areas_for(roles)), "/account")

@@ -1,0 +1,129 @@
+// What pages do besides links and forms. No script stands in a page: elements say by data- attributes what they want.
+"use strict";
+
+// ---- light and dark ----
+const systemDark = matchMedia("(prefers-color-scheme: dark)");
+const isDark = () => (document.documentElement.dataset.theme || (systemDark.matches ? "dark" : "light")) === "dark";
+const themeSwitch = document.querySelector("[data-theme-switch]");
+function showTheme() {
+  themeSwitch?.setAttribute("aria-pressed", String(isDark()));
+}
+themeSwitch?.addEventListener("click", () => {
+  const theme = isDark() ? "light" : "dark";
+  document.documentElement.dataset.theme = theme;
+  localStorage.setItem("theme", theme);
+  showTheme();
+});
+systemDark.addEventListener("change", showTheme);
+showTheme();
+
+// ---- the navigation on small screens ----
+const menu = document.querySelector("[data-menu]");
+menu?.addEventListener("click", () => {
+  const open = document.body.classList.toggle("menu-open");
+  menu.setAttribute("aria-expanded", String(open));
+});
+
+// ---- times in the browser's zone ----
+const time = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "short" });
+function showTimes(root) {
+  for (const one of root.querySelectorAll("time[datetime]:not([title])")) {
+    one.title = one.textContent;
+    one.textContent = time.format(new Date(one.dateTime));
+  }
+}
+
+// ---- what was wrong, or is shown once, comes first ----
+function takeFocus(root) {
+  root.querySelector("[data-focus]")?.focus();
+}
+
+function say(text) {
+  document.getElementById("announcements").textContent = text;
+}
+
+// ---- dialogs: data-open="#id" opens one, data-close closes it ----
+const dialog = document.getElementById("confirm");
+let waiting = null;
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  const question = form.dataset.confirm;
+  if (!question || form.dataset.confirmedOnce) return;
+  event.preventDefault();
+  event.stopImmediatePropagation();
+  waiting = form;
+  dialog.querySelector("h2").textContent = question;
+  dialog.querySelector("p").textContent = form.dataset.confirmDetail || "";
+  const button = dialog.querySelector("[data-confirmed]");
+  button.textContent = form.dataset.confirmButton || "Yes";
+  dialog.showModal();
+}, true);
+dialog?.querySelector("[data-confirmed]").addEventListener("click", () => {
+  const form = waiting;
+  dialog.close();
+  form.dataset.confirmedOnce = "true";
+  form.requestSubmit();
+});
+
+document.addEventListener("click", (event) => {
+  const target = event.target.closest("[data-open], [data-close], [data-copy], [data-row-add], [data-row-remove]");
+  if (!target) return;
+  if (target.dataset.open) document.querySelector(target.dataset.open).showModal();
+  if ("close" in target.dataset) target.closest("dialog").close();
+  if (target.dataset.copy) copy(target);
+  if ("rowAdd" in target.dataset) addRow(target.closest("[data-rows]"));
+  if ("rowRemove" in target.dataset) removeRow(target.closest("[data-row]"));
+});
+
+async function copy(button) {
+  const source = document.querySelector(button.dataset.copy);
+  const text = source.value ?? source.textContent;
+  try {
+    await navigator.clipboard.writeText(text);
+    say("Copied");
+    button.textContent = "Copied";
+  } catch {
+    // not allowed here, such as without HTTPS: selected, it can be copied by hand
+    getSelection().selectAllChildren(source);
+    say("Selected; copy it by the keyboard");
+  }
+}
+
+// ---- rows of a form that can be added and removed ----
+function addRow(rows) {
+  const template = rows.querySelector(":scope > template");
+  const index = rows.dataset.next;
+  rows.dataset.next = String(Number(index) + 1);
+  const holder = document.createElement("template");
+  holder.innerHTML = template.innerHTML.replaceAll("__index__", index);
+  const row = holder.content.firstElementChild;
+  rows.querySelector(":scope > [data-rows-list]").append(row);
+  htmx.process(row);
+  row.querySelector("input, select, textarea")?.focus();
+  rows.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+function removeRow(row) {
+  const rows = row.closest("[data-rows]");
+  const next = row.nextElementSibling || row.previousElementSibling;
+  row.remove();
+  (next?.querySelector("input, select, textarea") || rows.querySelector(":scope > [data-row-add]")).focus();
+  rows.dispatchEvent(new Event("input", { bubbles: true }));
+}
+
+// ---- live parts ----
+// one whose session is over gets the sign-in; nobody looks at a hidden tab, nor is a part changed that is worked in
+document.addEventListener("htmx:config:request", (event) => {
+  const { ctx } = event.detail;
+  const polls = /\bevery\b/.test(ctx.sourceElement?.getAttribute("hx-trigger") || "");
+  if (polls && (document.hidden || ctx.sourceElement.contains(document.activeElement))) event.preventDefault();
+});
+document.addEventListener("htmx:after:request", (event) => {
+  if (event.detail.ctx?.response?.raw?.status === 401) location.reload();
+});
+document.addEventListener("htmx:after:swap", () => {
+  showTimes(document);
+});
+
+showTimes(document);
+takeFocus(document);

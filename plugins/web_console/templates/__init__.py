@@ -1,0 +1,1 @@
+"""Templates of pages; those that begin with an underscore are fragments."""
