@@ -81,7 +81,7 @@ def _environment() -> Environment:
 
 
 def _source(name: str) -> str:
-    return (resources.files("karnak_plugins.email_notify") / "templates" / name).read_text("utf-8")
+    return (resources.files("karnak_plugins.email_notify") / name).read_text("utf-8")
 
 
 def plain(text: str) -> str:
