@@ -20,6 +20,7 @@ from karnak_core.commands.projects import projects
 from karnak_core.commands.pseudonyms import pseudonyms
 from karnak_core.commands.serve import serve
 from karnak_core.commands.status import status
+from karnak_core.commands.why import why
 from karnak_core.errors import ConfigurationError, KarnakError, PluginError
 from karnak_core.plugins import installed, load
 
@@ -41,6 +42,7 @@ for command in (
     plugins,
     status,
     deliveries,
+    why,
     probe,
     deidentify,
     profile,
