@@ -8,7 +8,7 @@ from typing import Any, Final
 import numpy as np
 
 from karnak_core.pixels import syntaxes as ts
-from karnak_core.pixels.codestream import Codestream, read_jpeg, read_jpeg_2000, trimmed
+from karnak_core.pixels.codestream import END, Codestream, read_jpeg, read_jpeg_2000, trimmed
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.image import Frame, ImageDescription
 from karnak_core.pixels.libraries import OPENJPEG, is_codec_error, library
@@ -20,6 +20,9 @@ SOF3: Final = frozenset((ts.JPEG_LOSSLESS, ts.JPEG_LOSSLESS_SV1))
 LS: Final = frozenset((ts.JPEG_LS, ts.JPEG_LS_NEAR))
 WAVELET: Final = frozenset((ts.JPEG_2000_LOSSLESS, ts.JPEG_2000, ts.HTJ2K_LOSSLESS, ts.HTJ2K_RPCL, ts.HTJ2K))
 XL: Final = frozenset((ts.JPEG_XL_LOSSLESS, ts.JPEG_XL_RECOMPRESSION, ts.JPEG_XL))
+
+#: entropy-coded data that no frame needs, without a marker in it
+MORE: Final = b"\x55\xaa" * 32
 
 
 def decode_frame(encoded: bytes, image: ImageDescription, transfer_syntax_uid: str) -> Frame:
@@ -53,15 +56,18 @@ def _jpeg(encoded: bytes, image: ImageDescription, transfer_syntax_uid: str) -> 
     stream = read_jpeg(encoded)
     _check_size(stream, image)
     if transfer_syntax_uid in LS:
-        frame = library("imagecodecs").jpegls_decode(encoded)
-    elif stream.samples == 1 or transfer_syntax_uid in SOF3:
+        return conform(library("imagecodecs").jpegls_decode(encoded), image, stream)
+    if stream.samples == 1 or transfer_syntax_uid in SOF3:
         # no transform: what is called a colour space here is only that of the codec
         space = {1: "GRAYSCALE", 3: "RGB"}[stream.samples]
-        frame = library("imagecodecs").jpeg8_decode(encoded, colorspace=space, outcolorspace=space)
+        spaces = {"colorspace": space, "outcolorspace": space}
     else:
-        frame = library("imagecodecs").jpeg8_decode(
-            encoded, colorspace="RGB" if _is_rgb(stream, image) else "YCBCR", outcolorspace="RGB"
-        )
+        spaces = {"colorspace": "RGB" if _is_rgb(stream, image) else "YCBCR", "outcolorspace": "RGB"}
+    decode = library("imagecodecs").jpeg8_decode
+    frame: Frame = decode(encoded, **spaces)
+    # the codec makes up what is missing at the end of a scan, and says nothing; of a whole one it reads no further
+    if not np.array_equal(frame, decode(encoded[: -len(END)] + MORE + END, **spaces)):
+        raise CannotDecode("a compressed frame is cut off: its last scan ends before the last pixel")
     return conform(frame, image, stream)
 
 

@@ -236,6 +236,17 @@ def test_frame_that_is_cut_off_is_refused(name: str, part: float) -> None:
         frames_of(encapsulated(header, [cut]), syntax)
 
 
+@pytest.mark.parametrize("name", ["SC_rgb_jpeg_dcmtk.dcm", "SC_rgb_jpeg_gdcm.dcm", "JPGExtended.dcm"])
+@pytest.mark.parametrize("missing", [4, 10, 100])
+def test_frame_that_was_cut_off_and_closed_again_is_refused(name: str, missing: int) -> None:
+    with source_of(CORPUS / name) as source:
+        encoded = source.encoded_frame(0).rstrip(b"\0\xff")
+        header, syntax = source.header, source.transfer_syntax_uid
+    closed = encoded[: -missing - 2].rstrip(b"\xff") + b"\xff\xd9"
+    with pytest.raises(CannotDecode, match="cut off"):
+        frames_of(encapsulated(header, [closed]), syntax)
+
+
 @pytest.mark.parametrize("name", COMPRESSED.values(), ids=COMPRESSED.keys())
 @pytest.mark.parametrize("change", [{"Rows": 7}, {"Columns": 13}, {"SamplesPerPixel": 3, "PlanarConfiguration": 0}])
 def test_frame_of_another_size_than_its_data_set_says_is_refused(name: str, change: dict[str, int]) -> None:

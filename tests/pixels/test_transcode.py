@@ -17,7 +17,15 @@ from pydicom import Dataset
 from pydicom.encaps import parse_basic_offsets
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from karnak_core.pixels import CannotTranscode, PixelSource, Transcoded, TranscodeOptions, fitting, transcode
+from karnak_core.pixels import (
+    CannotDecode,
+    CannotTranscode,
+    PixelSource,
+    Transcoded,
+    TranscodeOptions,
+    fitting,
+    transcode,
+)
 from karnak_core.pixels import syntaxes as ts
 from karnak_core.pixels.attributes import derived_uid
 from karnak_core.pixels.encode import encoder
@@ -197,6 +205,19 @@ def test_resolutions_of_rpcl_can_be_found_and_the_smallest_one_is_a_thumbnail(si
     assert order == 2
     assert size / 2**levels <= 64
     assert b"\xff\x55" in stream[: stream.index(b"\xff\x90")]
+
+
+@pytest.mark.parametrize("target", [*LOSSLESS, *LOSSY], ids=lambda uid: ts.SYNTAXES[uid].keyword)
+@pytest.mark.parametrize("missing", [4, 100])
+def test_frames_that_were_cut_off_and_closed_again_are_refused(target: str, missing: int) -> None:
+    result, written = done(source(photo()), target)
+    encoded = PixelSource.open(io.BytesIO(whole(result, written)), target).encoded_frame(0)
+    if encoded.rstrip(b"\0").endswith(b"\xff\xd9"):
+        encoded = encoded.rstrip(b"\0")[: -missing - 2].rstrip(b"\xff") + b"\xff\xd9"
+    else:
+        encoded = encoded[:-missing]
+    with pytest.raises(CannotDecode):
+        PixelSource.open(encapsulated(result.header, [encoded]), target).frame(0)
 
 
 # ---- native ------------------------------------------------------------------------------------------------------
