@@ -24,6 +24,7 @@ WANTED: Final[Mapping[int, str]] = {
     0x00080016: "SOPClassUID",
     0x00080018: "SOPInstanceUID",
     0x00080020: "StudyDate",
+    0x00080021: "SeriesDate",
     0x00080050: "AccessionNumber",
     0x00080060: "Modality",
     0x00081030: "StudyDescription",

@@ -16,6 +16,7 @@ IDENTIFYING: Final = (
     "IssuerOfPatientID",
     "AccessionNumber",
     "StudyDate",
+    "SeriesDate",
     "StudyDescription",
     "SeriesDescription",
 )

@@ -102,7 +102,9 @@ class StudyWatch:
                     )
                 for study in found:
                     with self._database.write() as connection:
-                        watches.watch_study(connection, node.ae_title, destination.name, study, watchers)
+                        watches.watch_study(
+                            connection, node.ae_title, destination.name, study, watchers, now - self._patience
+                        )
 
     def _look_at(self, configuration: Configuration, watched: Watched) -> None:
         destination = find_destination(configuration, watched.forward_node, watched.destination)

@@ -62,9 +62,18 @@ def watch(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]]
 
 
 def watch_studies(
-    connection: sa.Connection, studies: Iterable[tuple[str, str, str]], watchers: Sequence[Watcher]
+    connection: sa.Connection,
+    studies: Iterable[tuple[str, str, str]],
+    watchers: Sequence[Watcher],
+    since: int | None = None,
 ) -> None:
-    """Have a look at studies, each of a node and a destination, when nothing more comes for a while."""
+    """Have a look at studies, each of a node and a destination, when nothing more comes for a while.
+
+    Parameters
+    ----------
+    since
+        When what is to be told came to pass, ms; None: now.
+    """
     now = now_ms()
     rows = [
         {
@@ -73,7 +82,7 @@ def watch_studies(
             "part": watcher.part,
             "study_instance_uid": study,
             "due_at": now + watcher.interval,
-            "since": now,
+            "since": now if since is None else since,
             "changed_at": now,
         }
         for node, destination, study in sorted(studies)

@@ -108,15 +108,16 @@ def watch_study(
     destination: str,
     study: str,
     watchers: Sequence[afterwards.Watcher],
+    since: int | None = None,
 ) -> None:
-    """Look at a study soon, for all of these."""
-    afterwards.watch_studies(connection, [(forward_node, destination, study)], watchers)
+    """Look at a study soon, for all of these; ``since``: when something came to pass that was not told, ms."""
+    afterwards.watch_studies(connection, [(forward_node, destination, study)], watchers, since)
 
 
 def unwatched(
     connection: sa.Connection, forward_node: str, destination: str, parts: Collection[str], since: int, until: int
 ) -> list[str]:
-    """Return studies with open deliveries, received between two times (ms), that nobody looks at.
+    """Return studies with open deliveries, received between two times (ms), that nobody has looked at since.
 
     What was never tried, as the destination is held or paused, has no outcome that anybody would be told of.
     """
@@ -134,6 +135,11 @@ def unwatched(
                 study_watch.c.destination == destination,
                 study_watch.c.part.in_(parts),
                 study_watch.c.study_instance_uid == instance.c.study_instance_uid,
+                sa.or_(
+                    study_watch.c.due_at.is_not(None),
+                    study_watch.c.changed_at >= delivery.c.created_at,
+                    study_watch.c.told_at >= delivery.c.created_at,
+                ),
             ),
         )
         .distinct()

@@ -112,6 +112,8 @@ def _said_in_words(peer: str) -> Iterator[None]:
         if isinstance(error.__context__, TimeoutError):
             raise Unreachable(f"{peer} does not answer in time") from error
         raise Unreachable(f"{peer}: the connection ended before the mail was taken") from error
+    except smtplib.SMTPDataError as error:
+        _refused(peer, "the mail", (error.smtp_code, _bytes(error.smtp_error)), for_all=False)
     except smtplib.SMTPResponseException as error:
         # of the greeting, of EHLO
         _refused(peer, "us", (error.smtp_code, _bytes(error.smtp_error)), for_all=True)

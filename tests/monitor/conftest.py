@@ -181,6 +181,7 @@ class Studies:
                 study_watch.c.due_at,
                 study_watch.c.since,
                 study_watch.c.changed_at,
+                study_watch.c.told_at,
                 notification.c.not_before,
                 notification.c.created_at,
             ):

@@ -264,9 +264,18 @@ def test_study_that_nobody_tries_to_deliver_is_found(studies_anywhere: Studies, 
     if tried:
         studies.end(State.SENT)
     studies.watch.search()
-    studies.later(QUIET + PATIENCE / 1000)
+    studies.later(QUIET)
     (summary,) = studies.told()
     assert summary.count(State.PENDING) == (0 if tried else 3)
+    # it is found once, and again when more comes that nobody tries
+    studies.watch.search()
+    studies.later(LONG_PATIENCE / 1000)
+    assert len(studies.told()) == 1
+    studies.receive(2)
+    studies.later(PATIENCE / 1000 + 1)
+    studies.watch.search()
+    studies.later(QUIET + LONG_PATIENCE / 1000)
+    assert studies.told()[1].count(State.PENDING) == (2 if tried else 5)
 
 
 def test_instance_that_kills_the_processes_that_deliver_it_is_told_as_failed(studies: Studies) -> None:
