@@ -66,6 +66,8 @@ class RunningGateway:
         self.database_url = database_url
         #: where it listens, from the ready line on
         self.host, self.port = "", 0
+        #: the address of the web console, from the ready line on; empty: none listens
+        self.web = ""
         #: what it logs
         self.log = data.with_name(f"{data.name}.log")
         self._own_environment = bool(environment)
@@ -93,7 +95,8 @@ class RunningGateway:
         if not line.startswith("ready: DICOM "):
             self.kill()
             raise AssertionError(f"no ready line but {line!r}; {self.tail()}")
-        address = line.removeprefix("ready: DICOM ").split(",")[0].strip()
+        address, *others = (part.strip() for part in line.removeprefix("ready: DICOM ").split(","))
+        self.web = next((part.removeprefix("web ") for part in others if part.startswith("web ")), "")
         self.host, port = address.rsplit(":", 1)
         self.port = int(port)
         return self

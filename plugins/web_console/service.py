@@ -52,7 +52,6 @@ class ConsoleService:
 
     def run(self, stop: Event) -> None:
         """Answer until ``stop`` is set."""
-        self._greet()
         server = uvicorn.Server(self._settings())
         # in the main thread it would take the signals, which are the gateway's
         thread = threading.Thread(target=server.run, args=([self._listening],), name="web", daemon=True)
@@ -66,16 +65,6 @@ class ConsoleService:
             self._listening.close()
         if not stop.is_set():
             raise KarnakError("the web server ended by itself; see the log")
-
-    def _greet(self) -> None:
-        remove_old(self._console)
-        if password := users.create_first(self._console.database):
-            # not in the log, which is kept and read by others
-            print(
-                f"web console: user {users.FIRST}, one-time password {password} (to be changed at the first sign-in)",
-                file=sys.stderr,
-                flush=True,
-            )
 
     def _settings(self) -> uvicorn.Config:
         config = self._console.config
@@ -124,7 +113,19 @@ def open_console(config: WebConsole, context: OpenContext) -> ConsoleService:
         wake=open_wakeups(database, place.data_directory),
         config=config,
     )
+    _greet(console)
     return ConsoleService(console, listening)
+
+
+def _greet(console: Console) -> None:
+    remove_old(console)
+    if password := users.create_first(console.database):
+        # not in the log, which is kept and read by others
+        print(
+            f"web console: user {users.FIRST}, one-time password {password} (to be changed at the first sign-in)",
+            file=sys.stderr,
+            flush=True,
+        )
 
 
 def _listen(config: WebConsole) -> socket.socket:

@@ -6,7 +6,6 @@ from collections.abc import Collection, Iterable
 from enum import StrEnum
 from typing import TypeVar
 
-
 W = TypeVar("W", bound=StrEnum)
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -106,11 +108,11 @@ def delete_token(request: Request, token_id: int, user: CurrentUser, console: Co
 
 
 def _account(
-    request: Request, user: Identity, console: Console, *, status: int = 200, form: Form | None = None, **more: object
+    request: Request, user: Identity, console: Console, *, status: int = 200, form: Form | None = None, **more: Any
 ) -> Response:
     with console.database.read() as connection:
         own = tokens.all_tokens(connection, user.user.id)
-    context = {
+    context: dict[str, Any] = {
         "tokens": own,
         "now": console.clock(),
         "allowed": {scope: MEANINGS[scope] for scope in Scope if scope in scopes_of(user.roles)},

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
@@ -112,11 +114,11 @@ def _roles(form: Form) -> frozenset[Role]:
 
 
 def _listed(
-    request: Request, console: Console, *, status: int = 200, form: Form | None = None, **more: object
+    request: Request, console: Console, *, status: int = 200, form: Form | None = None, **more: Any
 ) -> Response:
     with console.database.read() as connection:
         everybody, every_token = users.all_users(connection), tokens.all_tokens(connection)
-    context = {
+    context: dict[str, Any] = {
         "users": everybody,
         "tokens": every_token,
         "now": console.clock(),
@@ -131,8 +133,15 @@ def _listed(
     return render(request, "users.html", status=status, **{**context, **more})
 
 
-def _one(request: Request, console: Console, user_id: int, *, status: int = 200, **more: object) -> Response:
+def _one(request: Request, console: Console, user_id: int, *, status: int = 200, **more: Any) -> Response:
     with console.database.read() as connection:
         whose, own = users.get(connection, user_id), tokens.all_tokens(connection, user_id)
-    context = {"whose": whose, "tokens": own, "now": console.clock(), "roles": MEANINGS, "errors": {}, "shown": ""}
+    context: dict[str, Any] = {
+        "whose": whose,
+        "tokens": own,
+        "now": console.clock(),
+        "roles": MEANINGS,
+        "errors": {},
+        "shown": "",
+    }
     return render(request, "user.html", status=status, **{**context, **more})

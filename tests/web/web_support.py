@@ -1,0 +1,142 @@
+"""What tests of the console share: an application on data of its own, people who are signed in, and axe."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+from starlette.testclient import TestClient
+
+from karnak_core.commands.common import Place
+from karnak_core.config.store import Following
+from karnak_core.spool.wakeups import open_wakeups
+from karnak_plugins.web_console.access import tokens, users
+from karnak_plugins.web_console.access.cookies import session_cookie
+from karnak_plugins.web_console.access.roles import Role, Scope
+from karnak_plugins.web_console.access.users import User
+from karnak_plugins.web_console.app import create_app
+from karnak_plugins.web_console.config import WebConsole
+from karnak_plugins.web_console.console import Console
+
+#: everybody's in these tests
+PASSWORD = "a rather long password"
+AXE = Path(__file__).parent / "vendor" / "axe.min.js"
+HOST = "http://127.0.0.1:8081"
+
+
+class Client(TestClient):
+    """A browser without a window: keeps cookies, follows no redirect."""
+
+    __test__ = False
+
+    def __init__(self, app: FastAPI, headers: Mapping[str, str] | None = None) -> None:
+        # what goes wrong in the application is an answer here, too
+        super().__init__(
+            app, base_url=HOST, follow_redirects=False, headers=dict(headers or {}), raise_server_exceptions=False
+        )
+
+    def csrf(self) -> str:
+        """Return the token of the session, as the pages have it."""
+        found = re.search(r'name="csrf_token" value="([^"]+)"', self.get("/password").text)
+        assert found, "nobody is signed in"
+        return found[1]
+
+    def submit(self, path: str, fields: Mapping[str, Any] | None = None, **more: Any) -> Any:
+        """Send a form of one of our pages."""
+        return self.post(path, data={"csrf_token": self.csrf(), **(fields or {})}, **more)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleApp:
+    """The application, and the console that it is of."""
+
+    console: Console
+    app: FastAPI
+
+    def client(self, headers: Mapping[str, str] | None = None) -> Client:
+        """Return a browser in which nobody is signed in."""
+        return Client(self.app, headers)
+
+    def add_user(self, name: str, *roles: Role | str, must_change: bool = False) -> User:
+        """Add a user with the password of all."""
+        user, _ = users.create(
+            self.console.database, name=name, roles=[Role(role) for role in roles or ("admin",)], author="test"
+        )
+        users.set_password(self.console.database, user.id, PASSWORD, must_change=must_change)
+        with self.console.database.read() as connection:
+            return users.get(connection, user.id)
+
+    def signed_in(self, name: str = "admin", *roles: Role | str) -> Client:
+        """Return a browser in which a user is signed in, who is added first where there is none of this name.
+
+        Parameters
+        ----------
+        *roles
+            Of a user who is added; without any: admin.
+        """
+        with self.console.database.read() as connection:
+            known = {user.name for user in users.all_users(connection)}
+        if name not in known:
+            self.add_user(name, *roles)
+        client = self.client()
+        answer = client.post("/sign-in", data={"name": name, "password": PASSWORD})
+        assert answer.status_code == 303, answer.text
+        assert session_cookie(self.console.config) in client.cookies
+        return client
+
+    def with_token(self, *scopes: Scope | str, name: str = "program", days: int = 1) -> Client:
+        """Return a program with an API token of an admin of this name, who is added where there is none."""
+        with self.console.database.read() as connection:
+            known = {user.name: user for user in users.all_users(connection)}
+        user = known.get(name) or self.add_user(name, "admin")
+        _, text = tokens.create(
+            self.console.database,
+            user,
+            name="for a test",
+            scopes=[Scope(scope) for scope in scopes],
+            days=days,
+            now=self.console.clock(),
+        )
+        return self.client({"Authorization": f"Bearer {text}"})
+
+
+def make_console(data: Path, config: WebConsole | None = None, database_url: str | None = None) -> Console:
+    """Open a console on a data directory, without a gateway."""
+    place = Place(data_directory=data, database_url=database_url)
+    database = place.open_database()
+    following = Following.start(database, place)
+    return Console(
+        data_directory=data,
+        database=database,
+        vault=place.open_vault(),
+        plugins=following.plugins,
+        following=following,
+        wake=open_wakeups(database, data),
+        config=config or WebConsole(),
+    )
+
+
+def make_app(data: Path, config: WebConsole | None = None, database_url: str | None = None) -> ConsoleApp:
+    """Return the application on a data directory, without a gateway."""
+    console = make_console(data, config, database_url)
+    return ConsoleApp(console=console, app=create_app(console))
+
+
+def check_accessibility(page: Any) -> None:
+    """Fail with every violation of WCAG 2.2 A and AA that axe finds on a page of the browser."""
+    if not page.evaluate("typeof window.axe === 'object'"):
+        # not as a script element, which the page's policy refuses
+        page.evaluate(AXE.read_text("utf-8"))
+    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    found = page.evaluate("rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", rules)
+    said = [
+        f"{one['id']}: {one['help']}: {node['html'][:200]} ({node['failureSummary']})"
+        for one in found["violations"]
+        for node in one["nodes"]
+    ]
+    assert said == [], "\n".join(said)
+    assert found["passes"], "axe looked at nothing"
