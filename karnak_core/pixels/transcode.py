@@ -1,11 +1,12 @@
 """Pixels from one transfer syntax to another, frame by frame: decoded, changed where asked, encoded, checked, written.
 
-One frame is held at a time. What cannot be done right raises, and what was written is to be thrown away then.
+At most two frames are held at a time. What cannot be done right raises, and what was written is to be thrown away then.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import IO, Final
 
@@ -109,13 +110,12 @@ def transcode(
         return _result(new, target, write.tell() - start)
     encode, compressed = encoder(target, image, options)
 
-    def encoded_frames() -> Iterator[bytes]:
-        for frame in frames_of:
-            encoded = encode(frame)
-            verify(encoded, frame, image, compressed, target, options)
-            yield encoded
+    def check(encoded: bytes, frame: Frame) -> bytes:
+        verify(encoded, frame, image, compressed, target, options)
+        return encoded
 
-    size = write_encapsulated(write, image.number_of_frames, encoded_frames(), extended=_is_large(source, options))
+    checked = _checked(encode, check, frames_of, image.number_of_frames)
+    size = write_encapsulated(write, image.number_of_frames, checked, extended=_is_large(source, options))
     new = described(header, compressed)
     _remember_losses(new, source)
     ratio = image.frame_bits // 8 * image.number_of_frames / size
@@ -125,6 +125,27 @@ def transcode(
         say_lossy(new, syntax.method, ratio)
         say_derived(new, target, ratio, new_uid, parameters)
     return _result(new, target, write.tell() - start, ratio, lossy=not syntax.lossless)
+
+
+def _checked(
+    encode: Callable[[Frame], bytes], check: Callable[[bytes, Frame], bytes], frames: Iterator[Frame], count: int
+) -> Iterator[bytes]:
+    """Yield compressed frames that were checked; of several, one is checked while the next one is compressed.
+
+    Codecs let other threads work. More than these two frames are not held.
+    """
+    if count == 1:
+        yield from (check(encode(frame), frame) for frame in frames)
+        return
+    with ThreadPoolExecutor(1, thread_name_prefix="check-frames") as checker:
+        waiting: Future[bytes] | None = None
+        for frame in frames:
+            encoded = encode(frame)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = checker.submit(check, encoded, frame)
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _result(header: Dataset, target: str, size: int, ratio: float | None = None, *, lossy: bool = False) -> Transcoded:

@@ -394,10 +394,19 @@ def test_syntax_that_is_not_encoded_is_refused(target: str) -> None:
         done(source(photo()), target)
 
 
-def test_codec_that_refuses_is_told_by_name() -> None:
+@pytest.mark.parametrize("frames", [1, 3])
+def test_codec_that_refuses_is_told_by_name(frames: int) -> None:
     tiny = photo(shape=(3, 3))
     with pytest.raises(CannotTranscode, match="the codec of JPEG2000 refuses"):
-        done(source(tiny), ts.JPEG_2000)
+        done(source(tiny, frames), ts.JPEG_2000)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_what_is_found_wrong_when_a_frame_is_checked_ends_the_object(frames: int) -> None:
+    # one byte in ten of so few pixels says nothing of them
+    src = source(np.random.default_rng(6).integers(0, 256, (3, 3, 3)).astype("u1"), frames)
+    with pytest.raises(CannotTranscode, match="not the same when it is decoded again"):
+        done(src, ts.HTJ2K, options=TranscodeOptions(ratio=1000))
 
 
 @pytest.mark.parametrize("target", LOSSLESS, ids=lambda uid: ts.SYNTAXES[uid].keyword)
