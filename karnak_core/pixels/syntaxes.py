@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
-from pydicom.uid import UID
+from pydicom.uid import UID, AllTransferSyntaxes
 
 _ROOT: Final = "1.2.840.10008.1.2"
 IMPLICIT: Final = UID(_ROOT)
@@ -205,9 +205,7 @@ def _offered() -> str:
 
 
 def _known_keywords() -> Collection[str]:
-    from pydicom._uid_dict import UID_dictionary
-
-    return {entry[4].lower() for entry in UID_dictionary.values() if entry[1] == "Transfer Syntax"}
+    return {uid.keyword.lower() for uid in AllTransferSyntaxes}
 
 
 def can_decode(transfer_syntax_uid: str) -> bool:
