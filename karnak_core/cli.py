@@ -12,6 +12,8 @@ from karnak_core.commands.common import FAILED, WRONG, fail
 from karnak_core.commands.deidentify import deidentify
 from karnak_core.commands.deliveries import deliveries
 from karnak_core.commands.demo import demo
+from karnak_core.commands.follow_ups import follow_ups
+from karnak_core.commands.notifications import notifications
 from karnak_core.commands.plugins import plugins
 from karnak_core.commands.probe import probe
 from karnak_core.commands.process import process
@@ -42,6 +44,8 @@ for command in (
     plugins,
     status,
     deliveries,
+    follow_ups,
+    notifications,
     why,
     probe,
     deidentify,

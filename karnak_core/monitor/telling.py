@@ -82,7 +82,7 @@ class Teller:
             for notice in claimed:
                 if stop.is_set():
                     break
-                if self._may_go(notice.of):
+                if notice.asked or self._may_go(notice.of):
                     left.remove(notice)
                     self._tell_one(notice)
                     tried += 1

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 
@@ -14,6 +14,8 @@ from karnak_core.spool.texts import storable
 
 #: a notification of a destination: node, destination, part
 Part = tuple[str, str, str]
+#: ``not_before`` of what a person has asked for: it is tried although the others of its notification have to wait
+NOW: Final = 0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,6 +28,8 @@ class Notice:
     part: str
     attempts: int
     created_at: int
+    #: a person has asked for it
+    asked: bool
     #: JSON of a :class:`karnak_core.summary.StudySummary`, and what comparing needs
     summary: Mapping[str, Any]
 
@@ -53,7 +57,8 @@ def claim(connection: sa.Connection, owner: str, limit: int, without: Collection
     first = sa.select(notification.c.id, *keys).where(waiting, notification.c.not_before <= now_ms())
     for part in without:
         # spelled out, as SQLite has no tuples on the right
-        first = first.where(~sa.and_(*(column == value for column, value in zip(keys[:3], part, strict=True))))
+        of_it = sa.and_(*(column == value for column, value in zip(keys[:3], part, strict=True)))
+        first = first.where(sa.or_(~of_it, notification.c.not_before == NOW))
     due = connection.execute(
         first.order_by(notification.c.not_before, notification.c.id).limit(limit).with_for_update(skip_locked=True)
     ).all()
@@ -92,6 +97,7 @@ def claim(connection: sa.Connection, owner: str, limit: int, without: Collection
                 part=newest.part,
                 attempts=newest.attempts,
                 created_at=newest.created_at,
+                asked=any(row.not_before == NOW for row in rows),
                 summary=summary,
             )
         )
@@ -118,8 +124,8 @@ def sent(connection: sa.Connection, notice: Notice, owner: str, to: str) -> None
 
 
 def failed(connection: sa.Connection, notice: Notice, owner: str, reason: str) -> None:
-    """Store that it will not be told."""
-    _settle(connection, notice, owner, state=State.FAILED, reason=reason, attempted=1)
+    """Store that it could not be told; it is kept for a person to decide."""
+    _settle(connection, notice, owner, state=State.FAILED, reason=reason, attempted=1, not_before=now_ms())
 
 
 def again(connection: sa.Connection, notice: Notice, owner: str, reason: str, not_before: int) -> None:
@@ -200,7 +206,7 @@ def _waiting_of(part: Part) -> sa.Update:
     node, destination, name = part
     return sa.update(notification).where(
         notification.c.not_before.is_not(None),
-        notification.c.state == State.PENDING.value,
+        notification.c.state.in_((State.PENDING.value, State.FAILED.value)),
         notification.c.forward_node == node,
         notification.c.destination == destination,
         notification.c.part == name,

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 from karnak_core.database.tables import process
 from karnak_core.model import State, now_ms
 from karnak_core.monitor.telling import BURST, Teller, back_off
-from karnak_core.spool import decisions, notices
+from karnak_core.spool import decisions, notice_decisions, notices
 from karnak_core.spool.views import Filter
 from karnak_core.testing import Mail, RunningMailServer, free_port, run_mail_server
 
@@ -141,8 +141,44 @@ def test_mail_that_is_refused_for_good_has_failed(studies: Studies, server: Runn
     make_due(studies, State.SENT)
     teller.tell(STOP)
     (row,) = studies.notices()
-    assert (row["state"], row["not_before"]) == ("failed", None)
+    assert row["state"] == "failed"
     assert "550 5.1.1 unknown user" in row["reason"]
+    # it is kept until a person decides
+    studies.later(10**6)
+    assert teller.tell(STOP) == 0
+    server.refused.clear()
+    with studies.database.write() as connection:
+        assert notice_decisions.retry(connection, notice_decisions.Filter(destination="pacs", states=("failed",))) == 1
+    assert teller.tell(STOP) == 1
+    assert states(studies) == [("sent", 1)]
+
+
+def test_mail_that_a_person_asks_for_goes_out_although_the_others_wait(studies: Studies) -> None:
+    port = free_port()
+    teller = told_by(studies, port, retry_first=600, retry_longest=600)
+    for number in range(3):
+        make_due(studies, State.SENT, study=f"1.2.{number}")
+    assert teller.tell(STOP) == 1
+    with run_mail_server(port) as server:
+        assert teller.tell(STOP) == 0
+        with studies.database.write() as connection:
+            chosen = notice_decisions.Filter(study_instance_uid="1.2.2")
+            assert notice_decisions.retry(connection, chosen) == 1
+        assert teller.tell(STOP) == 1
+        # and then the others: the server is back
+        while teller.tell(STOP):
+            pass
+        assert len(server.mails) == 2
+
+
+def test_mail_that_a_person_gives_up_is_never_sent(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    make_due(studies, State.SENT)
+    with studies.database.write() as connection:
+        assert notice_decisions.discard(connection, notice_decisions.Filter(), "somebody") == 1
+        (row,) = notice_decisions.notifications(connection, notice_decisions.Filter())
+    assert (row["state"], row["reason"], row["study_instance_uid"]) == ("discarded", "discarded by somebody", "1.2.3")
+    assert teller.tell(STOP) == 0
 
 
 def test_mail_is_given_up_in_the_end(studies: Studies) -> None:
