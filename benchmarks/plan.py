@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-SCENARIOS = ("receive", "stalls", "forward", "large", "deidentify")
+SCENARIOS = ("receive", "stalls", "forward", "large", "changed", "transcoded", "deidentify")
 KILOBYTE, MEGABYTE = 1000, 1_000_000
 SIZES = (8 * KILOBYTE, 530 * KILOBYTE)
 ASSOCIATIONS = (1, 4, 16)

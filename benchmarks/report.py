@@ -21,6 +21,8 @@ TITLES = {
     "forward": "Receive and forward: instances a second until the last one is at storescp",
     "large, receive": "One large object, received",
     "large, forward": "One large object, received and forwarded to storescp",
+    "changed": "Receive, de-identify and forward: instances a second until the last one is at storescp",
+    "transcoded": "Receive, transcode and forward: instances a second until the last one is at storescp",
     "deidentify": "De-identification in memory, one process: decode, basic profile or what the engine has, encode",
 }
 

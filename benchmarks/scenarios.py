@@ -99,11 +99,55 @@ def large(bench: Bench) -> Iterator[Measurement]:
             yield from _measured(bench, system, [job], round_, to, resident=True)
 
 
+#: Study ID is the pseudonym: it is in every instance
+DEIDENTIFIED = {"de_identification": {"project": "BENCH", "pseudonym": {"type": "tag", "tag": "(0020,0010)"}}}
+#: transfer syntaxes that are asked for, each lossless
+COMPRESSED = ("JPEGLSLossless", "HTJ2KLossless", "JPEG2000Lossless", "JPEGLosslessSV1")
+
+
+def changed(bench: Bench) -> Iterator[Measurement]:
+    """Received and forwarded as they are, and de-identified by the basic profile, searched for leaks."""
+    plan = bench.plan
+    target = bench.storescp()
+    systems = [bench.karnak(), Karnak(plan.connections, doing="de-identifying", keys=DEIDENTIFIED)]
+    for size in plan.sizes:
+        case = Case(scenario="changed", size=size, associations=4, sender=DCMSEND.name)
+        files = bench.pools[size][plan.warm_up :][: plan.instances(size, 4, 1.0)]
+        for round_ in range(plan.rounds):
+            for system in systems:
+                yield from _measured(
+                    bench, system, [Job(case=case, sender=DCMSEND, batches=_split(files, 4))], round_, target
+                )
+
+
+def transcoded(bench: Bench) -> Iterator[Measurement]:
+    """Received and forwarded as they are, and in other transfer syntaxes, each frame decoded again and compared."""
+    plan = bench.plan
+    target = bench.storescp()
+    size = max(plan.sizes)
+    case = Case(scenario="transcoded", size=size, associations=4, sender=DCMSEND.name)
+    systems = [
+        bench.karnak(),
+        *(
+            Karnak(plan.connections, doing=syntax, share=1 / 8, keys={"transfer_syntax": syntax})
+            for syntax in COMPRESSED
+        ),
+    ]
+    for round_ in range(plan.rounds):
+        for system in systems:
+            files = bench.pools[size][plan.warm_up :][: plan.instances(size, 4, system.share)]
+            yield from _measured(
+                bench, system, [Job(case=case, sender=DCMSEND, batches=_split(files, 4))], round_, target
+            )
+
+
 RUNS: Mapping[str, Callable[[Bench], Iterator[Measurement]]] = {
     "receive": receive,
     "stalls": stalls,
     "forward": forward,
     "large": large,
+    "changed": changed,
+    "transcoded": transcoded,
     "deidentify": lambda bench: deidentify(bench.plan),
 }
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -18,11 +18,15 @@ NOBODY = Address(port=9, ae_title="NOBODY")
 class Karnak:
     """Receives durably, fsync on; forwards, or queues for a destination that is paused."""
 
-    name = "karnak"
-    share = 1.0
-
-    def __init__(self, connections: int) -> None:
+    def __init__(
+        self, connections: int, *, doing: str = "", share: float = 1.0, keys: Mapping[str, object] | None = None
+    ) -> None:
         self._connections = connections
+        #: with what it does beside forwarding
+        self.name = f"karnak, {doing}" if doing else "karnak"
+        self.share = share
+        #: further keys of the destination
+        self._keys = dict(keys or {})
 
     @contextmanager
     def start(self, folder: Path, forward_to: Address | None = None) -> Iterator[Running]:
@@ -49,9 +53,11 @@ class Karnak:
             "port": to.port,
             "connections": self._connections,
             "paused": forward_to is None,
+            **self._keys,
         }
         return {
             "listener": {"host": "127.0.0.1", "port": 0},
+            "projects": [{"name": "BENCH", "profile": "Dicom Basic Profile", "secret": "0123456789abcdef" * 2}],
             "forward_nodes": [{"ae_title": "BENCH", "destinations": [destination]}],
         }
 

@@ -26,7 +26,8 @@ class Storescp:
         received = folder / "received"
         received.mkdir()
         port = free_port()
-        command = [dcmtk("storescp"), "--fork", "-od", str(received), "-aet", "STORESCP"]
+        # all transfer syntaxes that it knows
+        command = [dcmtk("storescp"), "--fork", "+xa", "-od", str(received), "-aet", "STORESCP"]
         if self._max_pdu is not None:
             command += ["-pdu", str(self._max_pdu)]
         with keep_running([*command, str(port)], folder=folder, environment={"TCP_NODELAY": "1"}) as process:
