@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import logging
 import secrets
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from threading import Event
 from typing import Any, Final
+
+from sqlalchemy.exc import SQLAlchemyError
 
 from karnak_core.config.afterwards import Notification, by_key
 from karnak_core.config.models import Configuration, Destination
@@ -35,6 +38,8 @@ PAUSE: Final = 0.5
 #: seconds between two searches for studies that nothing at all became of, and how far back they reach, ms
 SEARCH_PAUSE: Final = 300.0
 SEARCH_BACK: Final = 24 * 3_600_000
+#: seconds until a study that could not be looked at is looked at again
+TROUBLE_PAUSE: Final = 300.0
 #: studies of one look
 AT_ONCE: Final = 50
 
@@ -60,6 +65,8 @@ class StudyWatch:
         self._following = following
         self._patience = patience
         self._long_patience = long_patience
+        #: studies that could not be looked at -> when that is tried again, of the monotonic clock
+        self._troubles: dict[tuple[str, str, str, str], float] = {}
 
     def run(self, stop: Event) -> None:
         """Look at what is due until told to stop."""
@@ -78,9 +85,7 @@ class StudyWatch:
         with self._database.read() as connection:
             due = watches.due(connection, self._patience, AT_ONCE)
         configuration = self._following.configuration
-        for watched in due:
-            self._look_at(configuration, watched)
-        return len(due)
+        return sum(self._look_alone(configuration, watched) for watched in due)
 
     def search(self) -> None:
         """Find studies that wait for long without an outcome: their destination is held, or paused."""
@@ -106,37 +111,55 @@ class StudyWatch:
                             connection, node.ae_title, destination.name, study, watchers, now - self._patience
                         )
 
-    def _look_at(self, configuration: Configuration, watched: Watched) -> None:
+    def _look_alone(self, configuration: Configuration, watched: Watched) -> bool:
+        """Look at a study; one that cannot be looked at keeps nobody from being told of the others."""
+        key = (watched.forward_node, watched.destination, watched.part, watched.study_instance_uid)
+        if self._troubles.get(key, 0.0) > time.monotonic():
+            return False
+        self._troubles.pop(key, None)
+        try:
+            return self._look_at(configuration, watched)
+        except SQLAlchemyError:
+            # it is not this study's
+            raise
+        except Exception:
+            logger.exception("%s/%s: a study cannot be looked at; that is tried again", *key[:2])
+            self._troubles[key] = time.monotonic() + TROUBLE_PAUSE
+            return True
+
+    def _look_at(self, configuration: Configuration, watched: Watched) -> bool:
+        """Look at a study; False: there was no need to."""
         destination = find_destination(configuration, watched.forward_node, watched.destination)
         notification = find_notification(destination, watched.part)
         if destination is None or notification is None:
             self._drop(watched, destination)
-            return
+            return True
         interval = round(notification.interval * 1000)
         deadline = watched.since + interval + (self._long_patience if _told(watched).waiting else self._patience)
         now = now_ms()
         if watched.due_at > now and deadline > now:
-            return
+            return False
         with self._database.read() as connection:
             found = summarize(connection, watched.forward_node, destination, watched.study_instance_uid)
         if found is None:
             # the ledger has forgotten it, by its retention
             with self._database.write() as connection:
                 watches.forget(connection, watched)
-            return
+            return True
         told = _told(watched)
         if told.is_all_of(found):
             with self._database.write() as connection:
                 watches.nothing_new(connection, watched)
-            return
+            return True
         quiet_at = max(found.last_received_at, watched.changed_at) + interval
         wait_until = deadline if found.summary.waiting and quiet_at <= now else quiet_at
         if now < deadline and now < wait_until:
             with self._database.write() as connection:
                 # every outcome makes it due again
                 watches.postpone(connection, watched, min(wait_until, deadline))
-            return
+            return True
         self._tell(watched, told, found, now)
+        return True
 
     def _tell(self, watched: Watched, told: Told, found: Summarized, now: int) -> None:
         becomes = told.after(found)

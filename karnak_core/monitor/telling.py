@@ -68,14 +68,14 @@ class Teller:
     def tell(self, stop: Event) -> int:
         """Tell once what is due; return how much was tried."""
         with self._database.read() as connection:
-            if not notices.anything_due(connection):
+            if not notices.anything_due(connection, self._owner):
                 return 0
         now = time.monotonic()
         paused = [part for part, pause in self._pauses.items() if pause.until > now]
         paused += [part for part, pace in self._pace.items() if pace.wait(now) > 0]
         with self._database.write() as connection:
-            if notices.release_lost(connection):
-                logger.info("a process ended while it told people about a study; they are told again")
+            if notices.release_lost(connection, self._owner):
+                logger.info("it could not be noted whether people were told about a study; they are told again")
             claimed = notices.claim(connection, self._owner, AT_ONCE, paused)
         tried, left = 0, list(claimed)
         try:

@@ -143,38 +143,30 @@ def give_back(connection: sa.Connection, notices: Sequence[Notice], owner: str) 
         )
 
 
-def release_lost(connection: sa.Connection) -> int:
-    """Make pending again what processes had that are no more; return how many."""
+def release_lost(connection: sa.Connection, owner: str) -> int:
+    """Make pending again what processes had that are no more, and what this owner could not settle; return how many.
+
+    Called when the owner has nothing under way.
+    """
     released = connection.execute(
         sa.update(notification)
-        .where(
-            notification.c.not_before.is_not(None),
-            notification.c.state == State.LEASED.value,
-            notification.c.lease_owner.not_in(sa.select(process.c.owner)),
-        )
+        .where(notification.c.not_before.is_not(None), _lost(owner))
         .values(state=State.PENDING, lease_owner=None)
     )
     return released.rowcount
 
 
-def anything_due(connection: sa.Connection) -> bool:
-    """Say whether something is to be told now, or a process that is gone had it."""
-    return (
-        connection.execute(
-            sa.select(notification.c.id)
-            .where(
-                notification.c.not_before.is_not(None),
-                sa.or_(
-                    sa.and_(notification.c.state == State.PENDING.value, notification.c.not_before <= now_ms()),
-                    sa.and_(
-                        notification.c.state == State.LEASED.value,
-                        notification.c.lease_owner.not_in(sa.select(process.c.owner)),
-                    ),
-                ),
-            )
-            .limit(1)
-        ).first()
-        is not None
+def anything_due(connection: sa.Connection, owner: str) -> bool:
+    """Say whether something is to be told now, or is to be released."""
+    due = sa.and_(notification.c.state == State.PENDING.value, notification.c.not_before <= now_ms())
+    statement = sa.select(notification.c.id).where(notification.c.not_before.is_not(None), sa.or_(due, _lost(owner)))
+    return connection.execute(statement.limit(1)).first() is not None
+
+
+def _lost(owner: str) -> sa.ColumnElement[bool]:
+    return sa.and_(
+        notification.c.state == State.LEASED.value,
+        sa.or_(notification.c.lease_owner == owner, notification.c.lease_owner.not_in(sa.select(process.c.owner))),
     )
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
-from karnak_core.database.tables import delivery, instance
+from karnak_core.database.tables import delivery, instance, study_watch
 from karnak_core.model import State
 from karnak_core.monitor.notices import LONG_PATIENCE, PATIENCE, StudyWatch
 from karnak_core.spool import decisions, leases
@@ -290,6 +290,21 @@ def test_instance_that_kills_the_processes_that_deliver_it_is_told_as_failed(stu
             assert leases.release(connection, ["victim"], crashed=True)
     studies.later(QUIET)
     assert [one.count(State.FAILED) for one in studies.told()] == [0, 1]
+
+
+def test_study_that_cannot_be_looked_at_keeps_nobody_from_the_others(studies: Studies) -> None:
+    for study in ("1.2.3", "1.2.4"):
+        studies.receive(1, study=study)
+    studies.end(State.SENT)
+    studies.later(QUIET)
+    with studies.database.write() as connection:
+        told = {"series": "no mapping"}
+        connection.execute(
+            sa.update(study_watch).where(study_watch.c.study_instance_uid == "1.2.3").values(told=told, due_at=0)
+        )
+        connection.execute(sa.update(instance).where(instance.c.study_instance_uid == "1.2.3").values(facts="no facts"))
+    assert studies.told()[0].study_instance_uid == "1.2.4"
+    assert len(studies.told()) == 1
 
 
 def test_each_notification_of_a_destination_tells_by_itself(studies: Studies) -> None:

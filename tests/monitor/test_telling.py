@@ -208,6 +208,16 @@ def test_mail_of_a_process_that_died_is_sent_by_another_with_the_same_message_id
     assert states(studies) == [("sent", 1)]
 
 
+def test_mail_that_could_not_be_noted_as_sent_is_sent_again(studies: Studies, server: RunningMailServer) -> None:
+    teller = told_by(studies, server.port)
+    make_due(studies, State.SENT)
+    with studies.database.write() as connection:
+        # and then the database was away
+        notices.claim(connection, "teller", 10)
+    assert teller.tell(STOP) == 1
+    assert states(studies) == [("sent", 1)]
+
+
 def test_mail_of_a_process_that_lives_is_left_to_it(studies: Studies, server: RunningMailServer) -> None:
     teller = told_by(studies, server.port)
     another_teller(studies, "alive")
