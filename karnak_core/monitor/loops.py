@@ -10,7 +10,9 @@ from typing import Protocol
 
 from karnak_core.config.store import Following
 from karnak_core.database import Database
+from karnak_core.monitor.endpoint import Endpoint
 from karnak_core.monitor.follow_ups import FollowUps
+from karnak_core.monitor.housekeeping import Housekeeping
 from karnak_core.monitor.notices import StudyWatch
 from karnak_core.monitor.telling import OpenContexts, Teller
 from karnak_core.plugins import Plugins
@@ -51,4 +53,8 @@ def make_loops(around: Surroundings) -> Mapping[str, Loop]:
         ),
         "study watch": StudyWatch(around.database, around.following),
         "notifications": Teller(around.database, around.following, around.contexts, around.owner),
+        "metrics and health": Endpoint(
+            around.database, around.folder, around.following, around.contexts, around.data_directory
+        ),
+        "housekeeping": Housekeeping(around.database, around.following),
     }

@@ -1,11 +1,11 @@
-"""Forget finished deliveries after their time, and files that nothing names."""
+"""Forget finished deliveries and what followed them after their time, and files that nothing names."""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
 from karnak_core.database import Database
-from karnak_core.database.tables import delivery, instance
+from karnak_core.database.tables import delivery, follow_up, instance, notification, study_watch
 from karnak_core.model import now_ms
 from karnak_core.spool.files import SpoolFolder
 
@@ -23,6 +23,37 @@ def forget_finished(database: Database, *, days: float, at_most: int) -> int:
             removed = _forget_chunk(connection, cutoff)
         forgotten += removed
         if removed < CHUNK:
+            return forgotten
+
+
+def forget_afterwards(database: Database, *, days: float) -> dict[str, int]:
+    """Remove what followed deliveries and is done or given up for so long; return how many rows of each kind.
+
+    What is done is remembered for a day at least, so that it is not done again for the next instance of its subject.
+    """
+    cutoff = now_ms() - int(max(days, 1.0) * DAY_MS)
+    return {
+        table.name: _forget_all(database, table, gone)
+        for table, gone in (
+            (follow_up, sa.and_(follow_up.c.not_before.is_(None), follow_up.c.finished_at < cutoff)),
+            (notification, sa.and_(notification.c.not_before.is_(None), notification.c.finished_at < cutoff)),
+            (study_watch, sa.and_(study_watch.c.due_at.is_(None), study_watch.c.changed_at < cutoff)),
+        )
+    }
+
+
+def _forget_all(database: Database, table: sa.Table, gone: sa.ColumnElement[bool]) -> int:
+    keys = list(table.primary_key.columns)
+    forgotten = 0
+    while True:
+        with database.write() as connection:
+            some = [tuple(row) for row in connection.execute(sa.select(*keys).where(gone).limit(CHUNK))]
+            for key in some:
+                # what has changed meanwhile is not gone any more
+                of_key = (column == value for column, value in zip(keys, key, strict=True))
+                connection.execute(sa.delete(table).where(gone, *of_key))
+        forgotten += len(some)
+        if len(some) < CHUNK:
             return forgotten
 
 
