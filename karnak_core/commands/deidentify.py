@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -48,6 +49,12 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--dry-run", is_flag=True, help="Write no instance.")
 @click.option("--overwrite", is_flag=True, help="Replace files that exist; never IN.")
 @click.option("--no-leak-check", is_flag=True, help="Do not search what is written for the patient's identifiers.")
+@click.option(
+    "--preview",
+    metavar="DIR",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Write pictures (PNG) of cleaned pixels, before and after; they show the original.",
+)
 @click.option("--processes", type=click.IntRange(1, 256), help="As many as there are cores for a folder of many files.")
 @data_options
 def deidentify(
@@ -69,13 +76,14 @@ def deidentify(
     dry_run: bool,
     overwrite: bool,
     no_leak_check: bool,
+    preview: Path | None,
     processes: int | None,
 ) -> None:
     """De-identify IN, a file or a folder of files, to OUT, as a gateway would.
 
     In a folder, the new files are called by their new UIDs, never by their old names.
     """
-    output = _output(source, target, overwrite=overwrite, dry_run=dry_run)
+    output = replace(_output(source, target, overwrite=overwrite, dry_run=dry_run), preview=preview)
     _check_pseudonym(pseudonym, morph=morph)
     options = ReportOptions(
         diff=diff,

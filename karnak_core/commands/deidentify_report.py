@@ -160,6 +160,8 @@ class Report:
         out.print(f"{_name(tried.path)}{where}", markup=False)
         if tried.cleaned:
             out.print(f"  pixels: {', '.join(tried.cleaned)}", markup=False)
+        for picture in tried.pictures:
+            out.print(f"  picture: {picture}", markup=False)
         show_rows(out, tried.rows)
         out.print()
 

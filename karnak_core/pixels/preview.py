@@ -34,7 +34,13 @@ Window = tuple[float, float]
 
 
 def preview_pngs(
-    before: Path, after: Path, folder: Path, *, rectangles: Sequence[Rectangle] = (), most: int = 3
+    before: Path,
+    after: Path,
+    folder: Path,
+    *,
+    name: str = "",
+    rectangles: Sequence[Rectangle] = (),
+    most: int = 3,
 ) -> list[Path]:
     """Write a PNG for some frames of an instance, as it was on the left, as it is on the right.
 
@@ -43,7 +49,9 @@ def preview_pngs(
     before, after
         Part 10 files of one instance.
     folder
-        Gets ``NAME-frame-0001.png`` and so on, NAME being that of ``after``; it is made where it is missing.
+        Gets ``NAME-frame-0001.png`` and so on; it is made where it is missing.
+    name
+        NAME; empty: that of ``after``.
     rectangles
         Parts of the image to outline, as `Cleaning.rectangles` has them.
     most
@@ -70,7 +78,7 @@ def preview_pngs(
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         written = []
         for index in indexes:
-            path = folder / f"{after.stem}-frame-{index + 1:04}.png"
+            path = folder / f"{name or after.stem}-frame-{index + 1:04}.png"
             path.write_bytes(
                 preview(
                     (old.frame(index), old.output_image, old.header),

@@ -38,6 +38,7 @@ def as_line(tried: Tried, number: int, *, masked: bool, with_changes: bool) -> s
         "sop_instance_uid": tried.sop_instance_uid if uids else None,
         "transfer_syntax_uid": tried.transfer_syntax_uid,
         "cleaned": list(tried.cleaned),
+        "pictures": [str(picture) for picture in tried.pictures],
     }
     if with_changes:
         entry["changes"] = [_row(row) for row in tried.rows]

@@ -16,6 +16,7 @@ from karnak_core.deidentify import (
     Hasher,
     Profile,
     Project,
+    Rectangle,
     Result,
     decode_dataset,
     first_text_of,
@@ -68,6 +69,8 @@ class Noting:
         self.rows: tuple[Row, ...] = ()
         #: what was done to the pixels, in the words of DICOM CID 7050
         self.cleaned: tuple[str, ...] = ()
+        #: parts of the image that were masked
+        self.rectangles: tuple[Rectangle, ...] = ()
         self.modality = ""
         #: true: study, series and instance have other UIDs than before
         self.has_new_uids = False
@@ -113,6 +116,7 @@ class Noting:
         changes: Sequence[Change] = result.changes
         if cleaning is not None:
             self.cleaned = tuple(method.meaning for method in cleaning.methods)
+            self.rectangles = cleaning.rectangles
         if not self._settings.changes:
             return
         if cleaning is not None:

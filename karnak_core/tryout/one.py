@@ -15,6 +15,7 @@ from karnak_core.deliver.conversion import Conversion
 from karnak_core.errors import DeliveryError, Excluded, Permanent
 from karnak_core.model import Outgoing
 from karnak_core.part10 import Beginning, read_beginning
+from karnak_core.pixels.preview import preview_pngs
 from karnak_core.tryout.diff import Row
 from karnak_core.tryout.naming import name_of_instance, written
 from karnak_core.tryout.noting import Noting, Settings
@@ -50,6 +51,8 @@ class Output:
     #: a folder, for ``study/series/instance.dcm``; None: nothing is written, or it is ``file``
     folder: Path | None = None
     overwrite: bool = False
+    #: a folder for pictures of cleaned pixels, before and after; None: none are made
+    preview: Path | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,6 +77,8 @@ class Tried:
     has_new_uids: bool = False
     #: what was done to its pixels, in the words of DICOM CID 7050
     cleaned: tuple[str, ...] = ()
+    #: of its pixels before and after
+    pictures: tuple[Path, ...] = ()
     rows: tuple[Row, ...] = ()
 
     @property
@@ -111,6 +116,14 @@ def try_file(path: Path, settings: Settings, output: Output) -> Tried:
     return Tried(path=path, ending=Ending.FAILED, reason=reason)
 
 
+def _pictures(path: Path, outgoing: Outgoing, noting: Noting, folder: Path | None) -> tuple[Path, ...]:
+    """Write pictures of pixels that were cleaned; called by the new UID, never by an old name."""
+    if folder is None or not noting.cleaned:
+        return ()
+    written = preview_pngs(path, outgoing.path, folder, name=outgoing.sop_instance_uid, rectangles=noting.rectangles)
+    return tuple(written)
+
+
 def _is_regular(path: Path) -> bool:
     """Tell whether a path is that of a file: opening a pipe or a device may wait for ever."""
     return stat.S_ISREG(path.stat().st_mode)
@@ -134,7 +147,7 @@ def _tried(path: Path, beginning: Beginning, noting: Noting, settings: Settings,
         target = _target(outgoing, output)
         if target is not None:
             _write(outgoing.path, path, target, overwrite=output.overwrite)
-        # pictures of cleaned pixels can be made here, of ``path`` and ``outgoing.path``: karnak_core.pixels.preview
+        pictures = _pictures(path, outgoing, noting, output.preview)
     return Tried(
         path=path,
         ending=Ending.TRIED if target is None else Ending.WRITTEN,
@@ -147,6 +160,7 @@ def _tried(path: Path, beginning: Beginning, noting: Noting, settings: Settings,
         transfer_syntax_uid=outgoing.transfer_syntax_uid,
         has_new_uids=noting.has_new_uids,
         cleaned=noting.cleaned,
+        pictures=pictures,
         rows=noting.rows,
     )
 

@@ -469,3 +469,22 @@ def test_file_becomes_what_a_gateway_sends(run: Run, folder: Path, tmp_path: Pat
         # when it was made
         del dataset.InstanceCreationDate, dataset.InstanceCreationTime
     assert ours == theirs
+
+
+def test_pictures_show_what_was_cleaned_and_are_called_by_the_new_uid(run: Run, tmp_path: Path) -> None:
+    profile = tmp_path / "masks.yml"
+    profile.write_text(
+        "name: Masks\n"
+        "profileElements:\n"
+        "  - {name: clean, codename: clean.pixel.data}\n"
+        "  - {name: basic, codename: basic.dicom.profile}\n"
+        "masks: [{color: '000000', rectangles: ['0 0 8 8']}]\n"
+    )
+    source = make_file(tmp_path, BurnedInAnnotation="YES", PatientID="PICTURE-1")
+    target, folder = tmp_path / "new.dcm", tmp_path / "pictures"
+    done = run(source, target, "--profile", profile, "--preview", folder, "--diff")
+    assert done.exit_code == 0, done.output
+    new = pydicom.dcmread(target, stop_before_pixels=True)
+    assert [picture.name for picture in folder.iterdir()] == [f"{new.SOPInstanceUID}-frame-0001.png"]
+    assert (folder / f"{new.SOPInstanceUID}-frame-0001.png").read_bytes().startswith(b"\x89PNG")
+    assert "picture: " in done.output
