@@ -20,8 +20,10 @@ from karnak_plugins.email_notify.config import EmailNotification
 from karnak_plugins.email_notify.subject import subject
 from karnak_plugins.email_notify.words import SeriesView, View, view
 
-#: series in the HTML, which mail programs cut at about 100 KB; the plain text has all
-MOST_SERIES: Final = 60
+#: series in the HTML, as many as fit; the plain text has all
+MOST_SERIES: Final = (60, 30, 15, 7, 3)
+#: bytes; mail programs cut HTML at about 100 KB
+LARGEST_HTML: Final = 95_000
 
 
 def make_mail(config: EmailNotification, summary: StudySummary, sender: str, recipients: Sequence[str]) -> EmailMessage:
@@ -50,12 +52,16 @@ def as_text(shown: View) -> str:
 
 def as_html(shown: View) -> str:
     """Return the mail as HTML that needs nothing else: no script, no image, no network."""
-    first, rest = shown.series[:MOST_SERIES], shown.series[MOST_SERIES:]
-    return (
-        _environment()
-        .get_template("mail.html.j2")
-        .render(mail=shown, series=first, left_out=len(rest), left_out_received=_received(rest), version=__version__)
-    )
+    html = ""
+    for most in MOST_SERIES:
+        first, rest = shown.series[:most], shown.series[most:]
+        template = _environment().get_template("mail.html.j2")
+        html = template.render(
+            mail=shown, series=first, left_out=len(rest), left_out_received=_received(rest), version=__version__
+        )
+        if len(html.encode()) <= LARGEST_HTML:
+            break
+    return html
 
 
 def _received(series: Sequence[SeriesView]) -> int:

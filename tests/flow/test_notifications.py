@@ -18,7 +18,7 @@ from typing import Any
 import pytest
 import trustme
 from pydicom import dcmread
-from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from pydicom.uid import UID, SecondaryCaptureImageStorage, generate_uid
 
 from karnak_core.database import open_database
 from karnak_core.database.tables import process
@@ -134,7 +134,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             yield made
 
 
-def make_study(folder: Path, series: Mapping[str, int], **elements: Any) -> list[Path]:
+def make_study(folder: Path, series: Mapping[UID, int], **elements: Any) -> list[Path]:
     """Write instances of one study without pixels; ``series``: how many of each."""
     study = generate_uid()
     return [

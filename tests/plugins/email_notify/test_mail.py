@@ -10,9 +10,9 @@ from email.message import EmailMessage
 import pytest
 
 from karnak_core.model import State
-from karnak_core.summary import FollowUpSummary, SeriesSummary, StudySummary
+from karnak_core.summary import FollowUpSummary, Reason, SeriesSummary, StudySummary
 from karnak_plugins.email_notify.config import EmailNotification
-from karnak_plugins.email_notify.mail import MOST_SERIES, make_mail
+from karnak_plugins.email_notify.mail import make_mail
 
 CONFIG = EmailNotification(recipients="ward@hospital.example")
 Make = Callable[..., StudySummary]
@@ -121,14 +121,20 @@ def test_nothing_can_be_told_of_a_study_that_was_not_sent_where_it_is_de_identif
     assert mail_of(summary)["Subject"] == "ERROR [Karnak Notification]"
 
 
-def test_study_of_many_series_is_cut_in_the_html_only(make_summary: Make) -> None:
+@pytest.mark.parametrize("reasons", [0, 20])
+def test_study_of_many_series_is_cut_in_the_html_only(make_summary: Make, reasons: int) -> None:
+    why = tuple(Reason(state=State.SENT, text=f"{number} {'x' * 480}", count=1) for number in range(reasons))
     series = tuple(
-        SeriesSummary(series_instance_uid=f"1.2.9.{number}", counts={State.SENT: 2}) for number in range(200)
+        SeriesSummary(series_instance_uid=f"1.2.9.{number}", counts={State.SENT: 2}, reasons=why)
+        for number in range(200)
     )
     summary = replace(make_summary(), series=series)
     text, html = parts(summary)
     assert "1.2.9.199" in text
-    assert f"{200 - MOST_SERIES} further series with {2 * (200 - MOST_SERIES)} instances" in html
+    left_out = re.search(r"(\d+) further series with (\d+) instances", html)
+    assert left_out is not None
+    assert int(left_out[1]) >= 140
+    assert int(left_out[2]) == 2 * int(left_out[1])
     raw = mail_of(summary).get_body(("html",))
     assert raw is not None
     assert len(raw.get_content().encode()) < 100_000
