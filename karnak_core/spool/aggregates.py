@@ -193,7 +193,7 @@ def studies(connection: sa.Connection, chosen: Filter, *, limit: int = 25, offse
     ).all()
     if not rows:
         return Page(studies=(), total=0 if not offset else _count(connection, chosen))
-    return Page(studies=_with_series(connection, chosen, [tuple(row[:3]) for row in rows]), total=rows[0].total)
+    return Page(studies=with_series(connection, chosen, [tuple(row[:3]) for row in rows]), total=rows[0].total)
 
 
 def series_of_all(connection: sa.Connection, chosen: Filter) -> Iterator[tuple[Study, Series]]:
@@ -201,7 +201,7 @@ def series_of_all(connection: sa.Connection, chosen: Filter) -> Iterator[tuple[S
     keys = (instance.c.study_instance_uid, delivery.c.forward_node, delivery.c.destination)
     every = connection.execute(matching(_select(*keys), chosen).group_by(*keys).order_by(*keys)).all()
     for start in range(0, len(every), 50):
-        for study in _with_series(connection, chosen, [tuple(row) for row in every[start : start + 50]]):
+        for study in with_series(connection, chosen, [tuple(row) for row in every[start : start + 50]]):
             for series in study.series:
                 yield study, series
 
@@ -212,12 +212,15 @@ def _count(connection: sa.Connection, chosen: Filter) -> int:
     return connection.execute(sa.select(sa.func.count()).select_from(inner)).scalar_one()
 
 
-def _with_series(connection: sa.Connection, chosen: Filter, wanted: Sequence[tuple[str, ...]]) -> list[Study]:
-    """Return studies, by study, node and destination, with everything about their series."""
+def with_series(connection: sa.Connection, chosen: Filter, wanted: Sequence[tuple[str, ...]]) -> list[Study]:
+    """Return studies, by study, node and destination, with everything about their series, in the order wanted."""
     uids = sorted({study for study, _, _ in wanted})
     kept = set(wanted)
     found: dict[tuple[str, ...], list[Any]] = {key: [] for key in wanted}
     of_these = instance.c.study_instance_uid.in_(uids)
+    if chosen.ids:
+        # from deliveries that are named to their studies, never the other way round
+        of_these = sa.func.coalesce(instance.c.study_instance_uid, "").in_(uids)
     for row in connection.execute(_by_series(chosen).where(of_these)):
         if (row.study_instance_uid, row.forward_node, row.destination) in kept:
             found[row.study_instance_uid, row.forward_node, row.destination].append(row)

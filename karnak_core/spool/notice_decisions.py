@@ -31,9 +31,19 @@ class Filter:
     study_instance_uid: str | None = None
 
 
-def notifications(connection: sa.Connection, chosen: Filter, *, limit: int | None = None) -> Iterator[dict[str, Any]]:
-    """Yield notifications, the newest first; times are ISO 8601 in UTC, or None."""
+def notifications(
+    connection: sa.Connection, chosen: Filter, *, limit: int | None = None, before: int | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield notifications, the newest first; times are ISO 8601 in UTC, or None.
+
+    Parameters
+    ----------
+    before
+        Only those with a smaller number.
+    """
     statement = _matching(sa.select(notification), chosen).order_by(notification.c.id.desc())
+    if before is not None:
+        statement = statement.where(notification.c.id < before)
     if limit is not None:
         statement = statement.limit(limit)
     for row in connection.execute(statement).mappings():

@@ -61,7 +61,7 @@ def matching(statement: S, chosen: Filter) -> S:
         (chosen.sop_instance_uid, instance.c.sop_instance_uid, delivery.c.sent_sop_instance_uid),
     ):
         if value is not None:
-            statement = statement.where(sa.or_(original == value, sent == value))
+            statement = statement.where(_has_uid(original, sent, value))
     if chosen.since is not None:
         statement = statement.where(delivery.c.created_at >= chosen.since)
     if chosen.until is not None:
@@ -82,6 +82,22 @@ def matching(statement: S, chosen: Filter) -> S:
     if chosen.text:
         statement = statement.where(_has(chosen.text))
     return statement
+
+
+def _has_uid(original: sa.Column[Any], sent: sa.Column[Any], uid: str) -> sa.ColumnElement[bool]:
+    """Return the condition that a delivery's instance has a UID, or what was sent of it.
+
+    Looked for one after the other: only of those received there is an index, which ``or`` would not let serve.
+    """
+    received, other = instance.alias(), delivery.alias()
+    by_instance = (
+        sa.select(other.c.id)
+        .join(received, received.c.id == other.c.instance_id)
+        .where(received.c[original.name] == uid)
+    )
+    after = delivery.alias()
+    by_sent = sa.select(after.c.id).where(after.c[sent.name] == uid)
+    return delivery.c.id.in_(sa.union_all(by_instance, by_sent))
 
 
 #: facts that a text is looked for in
@@ -155,9 +171,20 @@ FIELDS = (
 
 
 def deliveries(
-    connection: sa.Connection, chosen: Filter, *, limit: int | None = None, newest_first: bool = False
+    connection: sa.Connection,
+    chosen: Filter,
+    *,
+    limit: int | None = None,
+    newest_first: bool = False,
+    before: int | None = None,
 ) -> Iterator[dict[str, Any]]:
-    """Yield deliveries with the names of :data:`FIELDS`; times are ISO 8601 in UTC, or None."""
+    """Yield deliveries with the names of :data:`FIELDS`; times are ISO 8601 in UTC, or None.
+
+    Parameters
+    ----------
+    before
+        Only those with a smaller number.
+    """
     order = delivery.c.id.desc() if newest_first else delivery.c.id
     statement = matching(
         sa.select(
@@ -174,6 +201,8 @@ def deliveries(
         ),
         chosen,
     ).order_by(order)
+    if before is not None:
+        statement = statement.where(delivery.c.id < before)
     if limit is not None:
         statement = statement.limit(limit)
     for row in connection.execution_options(yield_per=1000).execute(statement).mappings():
