@@ -44,6 +44,8 @@ def create_app(console: Console) -> FastAPI:
         redoc_url=None,
         # an answer of its own to a path with one slash too many would be a redirect without a check
         redirect_slashes=False,
+        # to whom the addresses of requests would tell who is looked at; not known to older versions, which have none
+        telemetry={"tracing": False, "metrics": False, "logs": False, "operation_spans": False},
         dependencies=[Depends(checked)],
     )
     register(app)
@@ -53,6 +55,7 @@ def create_app(console: Console) -> FastAPI:
             prefix=api.PREFIX,
             responses=RESPONSES,
         )
+    app.include_router(_router(api.__name__, "echo"), prefix=api.ECHO_PREFIX, responses=RESPONSES)
     for module in pages.OTHERS:
         app.include_router(_router(pages.__name__, module), include_in_schema=False)
     for area in pages.AREAS:

@@ -77,6 +77,9 @@ class Guard:
 
         async def send_with_headers(message: Message) -> None:
             nonlocal status
+            if limited.exceeded and not status:
+                # whatever the application makes of a body that is cut off
+                return
             if message["type"] == "http.response.start":
                 status = message["status"]
                 self._add_headers(MutableHeaders(scope=message))
@@ -92,8 +95,10 @@ class Guard:
         except _TooLarge:
             if status:
                 raise
-            await refused(request, self._too_large())(scope, receive, send_with_headers)
         finally:
+            if limited.exceeded and not status:
+                limited.exceeded = False
+                await refused(request, self._too_large())(scope, receive, send_with_headers)
             _log(scope, status)
 
     async def _refusal(self, request: Request) -> Response | None:
@@ -158,12 +163,15 @@ class _Limited:
     def __init__(self, receive: Receive, most: int) -> None:
         self._receive = receive
         self._left = most
+        #: more came
+        self.exceeded = False
 
     async def __call__(self) -> Message:
         message = await self._receive()
         if message["type"] == "http.request":
             self._left -= len(message.get("body", b""))
             if self._left < 0:
+                self.exceeded = True
                 raise _TooLarge
         return message
 

@@ -5,18 +5,21 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from fastapi import FastAPI
 from starlette.testclient import TestClient
 
 from karnak_core.commands.common import Place
 from karnak_core.config.store import Following
+from karnak_core.database.access import console_user
 from karnak_core.spool.wakeups import open_wakeups
-from karnak_plugins.web_console.access import tokens, users
-from karnak_plugins.web_console.access.cookies import session_cookie
-from karnak_plugins.web_console.access.roles import Role, Scope
+from karnak_plugins.web_console.access import passwords, sessions, tokens, users
+from karnak_plugins.web_console.access.cookies import limits, session_cookie
+from karnak_plugins.web_console.access.roles import Role, Scope, written
 from karnak_plugins.web_console.access.users import User
 from karnak_plugins.web_console.app import create_app
 from karnak_plugins.web_console.config import WebConsole
@@ -63,12 +66,19 @@ class ConsoleApp:
 
     def add_user(self, name: str, *roles: Role | str, must_change: bool = False) -> User:
         """Add a user with the password of all."""
-        user, _ = users.create(
-            self.console.database, name=name, roles=[Role(role) for role in roles or ("admin",)], author="test"
-        )
-        users.set_password(self.console.database, user.id, PASSWORD, must_change=must_change)
-        with self.console.database.read() as connection:
-            return users.get(connection, user.id)
+        values = {
+            "name": name,
+            "password": _hashed_once(),
+            "roles": written(Role(role) for role in roles or ("admin",)),
+            "must_change": must_change,
+            "disabled": False,
+            "created_at": self.console.clock(),
+            "created_by": "test",
+        }
+        with self.console.database.write() as connection:
+            key = connection.execute(sa.insert(console_user).values(values)).inserted_primary_key
+            assert key is not None
+            return users.get(connection, key[0])
 
     def signed_in(self, name: str = "admin", *roles: Role | str) -> Client:
         """Return a browser in which a user is signed in, who is added first where there is none of this name.
@@ -78,30 +88,34 @@ class ConsoleApp:
         *roles
             Of a user who is added; without any: admin.
         """
-        with self.console.database.read() as connection:
-            known = {user.name for user in users.all_users(connection)}
-        if name not in known:
-            self.add_user(name, *roles)
+        user = self._user(name, *roles)
+        config = self.console.config
         client = self.client()
-        answer = client.post("/sign-in", data={"name": name, "password": PASSWORD})
-        assert answer.status_code == 303, answer.text
-        assert session_cookie(self.console.config) in client.cookies
+        cookie = sessions.begin(self.console.database, user, self.console.clock(), limits(config))
+        client.cookies.set(session_cookie(config), cookie, domain=client.base_url.host, path="/")
         return client
 
     def with_token(self, *scopes: Scope | str, name: str = "program", days: int = 1) -> Client:
         """Return a program with an API token of an admin of this name, who is added where there is none."""
-        with self.console.database.read() as connection:
-            known = {user.name: user for user in users.all_users(connection)}
-        user = known.get(name) or self.add_user(name, "admin")
         _, text = tokens.create(
             self.console.database,
-            user,
+            self._user(name, "admin"),
             name="for a test",
             scopes=[Scope(scope) for scope in scopes],
             days=days,
             now=self.console.clock(),
         )
         return self.client({"Authorization": f"Bearer {text}"})
+
+    def _user(self, name: str, *roles: Role | str) -> User:
+        with self.console.database.read() as connection:
+            known = {user.name: user for user in users.all_users(connection)}
+        return known.get(name) or self.add_user(name, *roles)
+
+
+@cache
+def _hashed_once() -> str:
+    return passwords.hashed(PASSWORD)
 
 
 def make_console(data: Path, config: WebConsole | None = None, database_url: str | None = None) -> Console:
