@@ -13,7 +13,8 @@ from pathlib import Path
 import click
 import sqlalchemy as sa
 
-from karnak_core.commands.common import Place, data_options, told, who
+from karnak_core.commands.asking import ask_all
+from karnak_core.commands.common import FAILED, Place, data_options, told, who
 from karnak_core.config import store
 from karnak_core.config.export import to_yaml
 from karnak_core.config.load import read_file
@@ -21,6 +22,7 @@ from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.database import Database
 from karnak_core.database.tables import delivery
+from karnak_core.deliver.contexts import Contexts
 from karnak_core.spool import wakeups
 
 FILE = click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
@@ -29,12 +31,23 @@ COMMENT = click.option("--comment", default="", help="Why, for the history.")
 
 @click.command()
 @FILE
+@click.option("--online", is_flag=True, help="Ask destinations, and what follows them, whether they would work.")
 @data_options
 @told
-def check(file: Path, place: Place) -> None:
-    """Say what is wrong in FILE. Uses neither the network nor the database."""
-    read_file(file, place.plugins)
+def check(file: Path, online: bool, place: Place) -> None:
+    """Say what is wrong in FILE. Uses neither the network, without --online, nor the database."""
+    configuration, plugins = read_file(file, place.plugins)
     click.echo(f"{file}: nothing is wrong")
+    if not online:
+        return
+    contexts = Contexts(plugins, place.open_vault(), place.data_directory)
+    good = True
+    for answer in ask_all(configuration, plugins, contexts):
+        click.echo(f"{answer.place}: {answer.words}", err=not answer.good)
+        good = good and answer.good
+    contexts.close_all_but(None)
+    if not good:
+        raise SystemExit(FAILED)
 
 
 @click.command()

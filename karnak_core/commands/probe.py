@@ -6,27 +6,34 @@ from contextlib import closing
 
 import click
 
+from karnak_core.commands.asking import ask
 from karnak_core.commands.common import Place, data_options, fail
-from karnak_core.commands.destinations import find_destination
+from karnak_core.commands.destinations import Found, find_destination
+from karnak_core.config.afterwards import by_key
 from karnak_core.errors import DeliveryError
-from karnak_core.spool import decisions, health, wakeups
+from karnak_core.spool import decisions, follow_ups, health, wakeups
 
 
 @click.command()
 @click.argument("name", metavar="DESTINATION")
 @data_options
 def probe(place: Place, name: str) -> None:
-    """Ask a destination, NODE/NAME or NAME, and say what was seen. One that was held goes on when it answers."""
+    """Ask a destination, NODE/NAME or NAME, and say what was seen. One that was held goes on when it answers.
+
+    What is done after instances were sent to it is asked likewise.
+    """
     found = find_destination(place, name)
+    problems = [*_ask_destination(place, found), *_ask_follow_ups(place, found)]
+    if problems:
+        fail("\n".join(problems))
+
+
+def _ask_destination(place: Place, found: Found) -> list[str]:
     destination = found.destination
     try:
-        part = found.kind.open(destination.options, found.context)
-        try:
-            click.echo(part.probe())
-        finally:
-            part.close()
+        click.echo(ask(found.kind, destination.options, found.context))
     except DeliveryError as error:
-        fail(error)
+        return [error.reason]
     with found.database.write() as connection:
         health.note_answer(connection, found.forward_node, destination.name)
         topics = decisions.pending_topics(connection)
@@ -36,3 +43,20 @@ def probe(place: Place, name: str) -> None:
         click.echo(f"{found.forward_node}/{destination.name} is disabled: nothing is sent to it")
     elif destination.paused:
         click.echo(f"{found.forward_node}/{destination.name} is paused: instances are queued, but held")
+    return []
+
+
+def _ask_follow_ups(place: Place, found: Found) -> list[str]:
+    problems = []
+    for key, configured in by_key(found.destination.follow_ups).items():
+        kind = found.plugins.follow_ups[configured.type]
+        try:
+            click.echo(f"follow-up {key}: {ask(kind, configured.options, found.context_of(kind))}")
+        except DeliveryError as error:
+            problems.append(f"follow-up {key}: {error.reason}")
+            continue
+        with found.database.write() as connection:
+            follow_ups.due_now(connection, (found.forward_node, found.destination.name, key))
+        with closing(wakeups.open_wakeups(found.database, place.data_directory)) as wake:
+            wake.publish([wakeups.AFTERWARDS])
+    return problems

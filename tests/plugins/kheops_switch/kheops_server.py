@@ -52,6 +52,8 @@ class KheopsServer:
         self.stored: dict[Series, list[str]] = {}
         #: how often an album was told of a series, and knows it
         self.shared: Counter[tuple[str, Series]] = Counter()
+        #: how often it was told that
+        self.answered: Counter[tuple[str, Series]] = Counter()
         #: how often it was asked, whatever was answered
         self.asked: Counter[tuple[str, Series]] = Counter()
         #: what it was asked about a series that it did not have
@@ -138,7 +140,11 @@ class _Handler(BaseHTTPRequestHandler):
         self._share(self.rfile.read(int(self.headers.get("Content-Length") or 0)))
 
     def do_GET(self) -> None:
-        self._wrong(405, "GET")
+        if self.path.startswith("/api/studies"):
+            # asked whether instances can be sent here
+            self._say(200, [], "application/dicom+json")
+        else:
+            self._wrong(405, f"{self.command} {self.path}")
 
     do_HEAD = do_DELETE = do_OPTIONS = do_PATCH = do_GET
 
@@ -234,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
         elif trouble:
             self._cut()
         else:
+            with kheops.lock:
+                kheops.answered[album, series] += 1
             self._say(201)
 
     def _header_faults(self) -> list[str]:
