@@ -1,4 +1,4 @@
-"""``karnak deliveries``: list, show, retry, discard and export."""
+"""``karnak deliveries``: list, show, retry, discard, export, and the studies that they belong to."""
 
 from __future__ import annotations
 
@@ -14,9 +14,13 @@ from typing import Any, TextIO
 import click
 
 from karnak_core.commands.common import Place, data_options, fail, who
-from karnak_core.commands.people import console, table
+from karnak_core.commands.delivery_detail import detail, print_detail
+from karnak_core.commands.people import console, state, table
+from karnak_core.commands.series_sheet import COLUMNS, series_rows
+from karnak_core.commands.study_tree import print_studies, study_json
+from karnak_core.config.store import Following
 from karnak_core.model import State
-from karnak_core.spool import decisions, wakeups
+from karnak_core.spool import aggregates, decisions, wakeups
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.views import FIELDS, Filter
 from karnak_core.spool.views import deliveries as select_deliveries
@@ -53,6 +57,10 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
     @click.option("--instance", "--sop", "sop_instance_uid", help="SOP Instance UID, original or sent.")
     @click.option("--since", type=Moment(), help="Received at or after.")
     @click.option("--until", type=Moment(), help="Received before.")
+    @click.option("--changed-since", type=Moment(), help="Received, ended or decided about at or after.")
+    @click.option("--changed-until", type=Moment(), help="Last received, ended or decided about before.")
+    @click.option("--patient", "patient_id", help="Patient ID, original or sent.")
+    @click.option("--text", help="Part of a reason, a UID, a patient's ID or name, an accession number, a description.")
     @functools.wraps(command)
     def with_filter(
         *arguments: Any,
@@ -65,6 +73,10 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
         sop_instance_uid: str | None,
         since: int | None,
         until: int | None,
+        changed_since: int | None,
+        changed_until: int | None,
+        patient_id: str | None,
+        text: str | None,
         **options: Any,
     ) -> Any:
         if destination and "/" in destination:
@@ -79,6 +91,10 @@ def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
             sop_instance_uid=sop_instance_uid,
             since=since,
             until=until,
+            changed_since=changed_since,
+            changed_until=changed_until,
+            patient_id=patient_id,
+            text=text,
         )
         return command(*arguments, chosen=chosen, **options)
 
@@ -110,7 +126,7 @@ def list_(place: Place, chosen: Filter, limit: int | None, as_json: bool) -> Non
                 (
                     row["id"],
                     f"{row['forward_node']}/{row['destination']}",
-                    row["state"],
+                    state(row["state"]),
                     row["attempts"],
                     row["received_at"],
                     row["sop_instance_uid"],
@@ -131,14 +147,13 @@ def list_(place: Place, chosen: Filter, limit: int | None, as_json: bool) -> Non
 def show(place: Place, number: int, as_json: bool) -> None:
     """Show everything about one delivery."""
     with place.open_existing().read() as connection:
-        row = next(select_deliveries(connection, Filter(ids=(number,))), None)
-    if row is None:
+        found = detail(connection, number)
+    if found is None:
         fail(f"there is no delivery {number}", 2)
     if as_json:
-        click.echo(json.dumps(row))
-        return
-    for name, value in row.items():
-        click.echo(f"{name:28} {'' if value is None else value}")
+        click.echo(json.dumps(found))
+    else:
+        print_detail(found)
 
 
 @deliveries.command()
@@ -175,24 +190,51 @@ def discard(place: Place, chosen: Filter, everything: bool, yes: bool) -> None:
 
 @deliveries.command()
 @filter_options
+@click.option("--aggregate", is_flag=True, help="A row for each series, with the columns of the Java Karnak.")
 @click.option("--delimiter", default=",", show_default=True, help="One character; \\t for a tabulator.")
 @click.option("--quote", default='"', show_default=True, help="One character.")
 @click.option(
     "--output", type=click.File("w", encoding="utf-8", lazy=False), default="-", help="File; default: stdout."
 )
 @data_options
-def export(place: Place, chosen: Filter, delimiter: str, quote: str, output: TextIO) -> None:
+def export(place: Place, chosen: Filter, aggregate: bool, delimiter: str, quote: str, output: TextIO) -> None:
     """Write deliveries as CSV with a header line."""
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or len(quote) != 1 or delimiter == quote or {delimiter, quote} & {"\r", "\n"}:
         fail("--delimiter and --quote are one character each, different, and no line end", 2)
     sheet = csv.writer(output, delimiter=delimiter, quotechar=quote, lineterminator="\n")
-    sheet.writerow(FIELDS)
-    with place.open_existing().read() as connection:
-        for row in select_deliveries(connection, chosen):
-            sheet.writerow(["" if row[name] is None else row[name] for name in FIELDS])
+    database = place.open_existing()
+    if aggregate:
+        configuration = Following.start(database, place).configuration
+        with database.read() as connection:
+            sheet.writerow(COLUMNS)
+            sheet.writerows(series_rows(connection, configuration, chosen))
+    else:
+        sheet.writerow(FIELDS)
+        with database.read() as connection:
+            for row in select_deliveries(connection, chosen):
+                sheet.writerow(["" if row[name] is None else row[name] for name in FIELDS])
     if output is not sys.stdout:
         output.flush()
+
+
+@deliveries.command()
+@filter_options
+@click.option("--limit", type=click.IntRange(1, 1000), default=20, show_default=True, help="Studies, at most.")
+@click.option("--offset", type=click.IntRange(0), default=0, show_default=True, help="Studies passed over.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@data_options
+def studies(place: Place, chosen: Filter, limit: int, offset: int, as_json: bool) -> None:
+    """Show studies with their series, and why what was not sent was not: those with failures first."""
+    with place.open_existing().read() as connection:
+        page = aggregates.studies(connection, chosen, limit=limit, offset=offset)
+    if as_json:
+        for study in page.studies:
+            click.echo(json.dumps(study_json(study)))
+        return
+    print_studies(page.studies)
+    if page.total > offset + len(page.studies):
+        click.echo(f"{len(page.studies)} of {page.total} studies; --offset {offset + limit} shows more", err=True)
 
 
 def _need_filter(chosen: Filter, everything: bool) -> None:

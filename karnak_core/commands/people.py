@@ -7,6 +7,19 @@ from datetime import UTC, datetime
 
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
+
+#: how states look where there is colour
+STYLES = {
+    "sent": "green",
+    "duplicate": "green",
+    "done": "green",
+    "excluded": "yellow",
+    "failed": "bold red",
+    "discarded": "dim",
+    "pending": "cyan",
+    "leased": "cyan",
+}
 
 
 def console() -> Console:
@@ -23,8 +36,13 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
         numbers = bool(body) and all(isinstance(row[position], int | float) for row in body)
         made.add_column(column, justify="right" if numbers else "left", overflow="fold")
     for row in body:
-        made.add_row(*("" if value is None else str(value) for value in row))
+        made.add_row(*(value if isinstance(value, Text) else "" if value is None else str(value) for value in row))
     return made
+
+
+def state(name: str) -> Text:
+    """Return a state, in its colour where there is colour."""
+    return Text(name, style=STYLES.get(name, ""))
 
 
 def span(seconds: float | None) -> str:

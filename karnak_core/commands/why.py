@@ -10,22 +10,13 @@ import click
 from rich.markup import escape
 
 from karnak_core.commands.common import FAILED, Place, data_options, fail
-from karnak_core.commands.people import console, moment, size
+from karnak_core.commands.people import STYLES, console, moment, size
 from karnak_core.config import store
 from karnak_core.monitor import standing, story
 from karnak_core.monitor.next_step import Next
 from karnak_core.monitor.story import Afterwards, AtDestination, Group, Reception, Story
 from karnak_core.spool import standing as ledger
 from karnak_core.spool.views import iso
-
-STYLES = {
-    "sent": "green",
-    "duplicate": "green",
-    "done": "green",
-    "excluded": "yellow",
-    "failed": "bold red",
-    "discarded": "dim",
-}
 
 
 @click.command()

@@ -107,12 +107,18 @@ def test_what_cannot_be_asked_ends_with_status_2(options: tuple[str, ...], words
 def test_show_tells_everything_about_one(karnak: Karnak, site: Site) -> None:
     row = site.row(site.files[0], "bad")
     result = karnak("deliveries", "show", str(row["id"]), "--json")
-    assert (result.exit_code, json.loads(result.stdout)) == (0, row)
+    found = json.loads(result.stdout)
+    assert (result.exit_code, {name: found[name] for name in row}) == (0, row)
+    assert found["facts"]["Modality"] == "CT"
+    assert (found["sent_facts"], found["kept"], found["waits_for_pseudonym"]) == (None, True, False)
+    assert (found["follow_ups"], found["notifications"]) == ([], [])
     for_people = karnak("deliveries", "show", str(row["id"]))
     shown = dict(line.split(None, 1) for line in for_people.stdout.splitlines() if len(line.split(None, 1)) == 2)
     assert shown["sop_instance_uid"] == site.files[0].stem
     assert shown["calling_ae_title"] == "CT1"
     assert row["reason"] in for_people.stdout
+    sent = json.loads(karnak("deliveries", "show", str(site.row(site.files[0], "good")["id"]), "--json").stdout)
+    assert sent["sent_facts"] == sent["facts"]
 
 
 def test_show_of_what_is_not_there_is_wrong(karnak: Karnak) -> None:
@@ -133,6 +139,63 @@ def test_export_writes_csv_that_is_read_back_with_its_delimiter_and_quote(
     expected = site.gateway.deliveries(sop_instance_uid=site.files[0].stem)
     assert rows == [{name: "" if value is None else str(value) for name, value in row.items()} for row in expected]
     assert [name for name in NAMES if name not in rows[0]] == []
+
+
+def test_list_is_narrowed_by_patient_text_and_last_change(karnak: Karnak, site: Site) -> None:
+    one = json.loads(karnak("deliveries", "show", str(site.row(site.files[0], "bad")["id"]), "--json").stdout)
+    patient = one["facts"]["PatientID"]
+    assert one["id"] in {row["id"] for row in listed(karnak, "--patient", patient)}
+    assert listed(karnak, "--patient", f"{patient}-") == []
+    assert {row["state"] for row in listed(karnak, "--text", "0xa900")} == {"failed"}
+    assert listed(karnak, "--text", "nowhere to be found") == []
+    now = datetime.now(UTC)
+    hour = timedelta(hours=1)
+    assert listed(karnak, "--changed-since", (now + hour).isoformat()) == []
+    assert len(listed(karnak, "--changed-until", (now + hour).isoformat())) == len(listed(karnak))
+
+
+def test_export_of_series_has_the_33_columns_of_the_java_karnak(karnak: Karnak, site: Site) -> None:
+    series = site.row(site.files[0], "bad")["series_instance_uid"]
+    result = karnak("deliveries", "export", "--aggregate", "--series", series, "--delimiter", ";")
+    assert (result.exit_code, result.stderr) == (0, "")
+    rows = list(csv.DictReader(io.StringIO(result.stdout), delimiter=";"))
+    head = result.stdout.splitlines()[0].split(";")
+    assert (len(head), head[0], head[-1]) == (33, "Forward aeTitle", "Last Seen")
+    assert len(rows) == 6
+    by_name = {row["Destination description"]: row for row in rows}
+    bad, good = by_name["bad"], by_name["good"]
+    assert (bad["Forward aeTitle"], bad["Destination aeTitle"], bad["Destination hostname"]) == (
+        "FORWARD", "BAD", "127.0.0.1",
+    )  # fmt: skip
+    assert (bad["Serie Uid Original"], bad["Serie Uid To Send"]) == (series, "")
+    assert (bad["Instances"], bad["Sent"], bad["Errors"], bad["Excluded"]) == ("1", "0", "1", "0")
+    assert "0xA900" in bad["Reasons"]
+    assert (good["Serie Uid To Send"], good["Sent"], good["Reasons"]) == (series, "1", "")
+    assert good["Patient Id Original"] == good["Patient Id To Send"] != ""
+    assert datetime.strptime(good["Last Seen"], "%d/%m/%Y %H:%M:%S.%f").year == datetime.now(UTC).year
+
+
+def test_studies_are_a_tree_those_with_failures_first(karnak: Karnak, site: Site) -> None:
+    study = site.row(site.files[0], "good")["study_instance_uid"]
+    lines = [
+        json.loads(line) for line in karnak("deliveries", "studies", "--study", study, "--json").stdout.splitlines()
+    ]
+    assert lines[0]["destination"] == "bad"
+    assert {one["destination"] for one in lines} == {"good", "known", "bad", "mr", "paused", "local"}
+    for one in lines:
+        counts = one["counts"]
+        names = ("sent", "duplicate", "excluded", "failed", "waiting", "discarded")
+        assert sum(counts[name] for name in names) == counts["deliveries"] == counts["instances"]
+        assert sum(series["counts"]["instances"] for series in one["series"]) == counts["instances"]
+        assert counts["first_at"].endswith("Z")
+    result = karnak("deliveries", "studies", "--study", study)
+    assert result.exit_code == 0
+    assert result.stdout.startswith("FORWARD → bad")
+    assert f"2 failed  study {study}" in result.stdout
+    assert "1x failed: C-STORE refused by BAD" in result.stdout
+    one = karnak("deliveries", "studies", "--study", study, "--limit", "1")
+    assert "1 of 6 studies; --offset 1 shows more" in one.stderr
+    assert karnak("deliveries", "studies", "--study", "1.2.3.4").stdout == "no study\n"
 
 
 def test_export_writes_a_file(karnak: Karnak, site: Site, tmp_path: Path) -> None:
