@@ -23,7 +23,7 @@ LAYERS: Sequence[Sequence[str]] = (
     ("spool",),
     ("builtin", "rewrite"),
     ("receive", "deliver", "monitor"),  # the three stages never meet but in the spool
-    ("child", "tryout"),
+    ("child", "tools", "tryout"),
     ("services",),
     ("gateway",),
     ("cli", "commands", "testing"),

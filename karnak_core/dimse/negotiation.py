@@ -93,6 +93,9 @@ class Acceptance:
     contexts: Mapping[int, tuple[int, str]]
     max_pdu_length: int
     window: tuple[int, int] | None
+    #: what the peer says that it is (PS3.7 section D.3.3.2): UID and version name; empty: it says nothing
+    implementation_uid: str = ""
+    implementation_version: str = ""
 
 
 def decode_request(pdu: bytes) -> Proposal:
@@ -131,6 +134,8 @@ def decode_acceptance(pdu: bytes) -> Acceptance:
         },
         max_pdu_length=user.maximum_length or 0,
         window=_window(user),
+        implementation_uid=str(user.implementation_class_uid or ""),
+        implementation_version=(user.implementation_version_name or "").strip(),
     )
 
 

@@ -73,6 +73,8 @@ class Association:
         self._outstanding: set[int] = set()
         self._responses: deque[StoreResponse] = deque()
         self._established = True
+        #: what the peer granted, and what it says that it is
+        self.acceptance: Final = acceptance
         granted = 1
         if acceptance.window is not None:
             # what the peer says it lets us invoke; 0 is any number (PS3.7 section D.3.3.3)

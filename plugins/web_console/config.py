@@ -44,6 +44,10 @@ class WebConsole(BaseModel):
     upload: int = Field(
         default=64 * 2**20, ge=2**20, le=2**32, description="largest request in bytes, such as a file that is dropped"
     )
+    echo_api: bool = Field(
+        default=True,
+        description="false: /api/echo/destinations, which anybody may ask whether destinations answer, is turned off",
+    )
 
     @field_validator("port")
     @classmethod

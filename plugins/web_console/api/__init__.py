@@ -3,5 +3,7 @@
 from __future__ import annotations
 
 PREFIX = "/api/v1"
+#: of what programs of the Java Karnak ask, in the module ``echo``
+ECHO_PREFIX = "/api/echo"
 
 MODULES: tuple[str, ...] = ("status", "users")
