@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from typing import Any
 
 import click
@@ -67,10 +68,9 @@ def _show(found: dict[str, Any]) -> None:
             f"[bold red]nothing is accepted: less than {size(storage['reserve'])} are free (storage.reserve)[/]",
         )
     out.print(_destinations(found["destinations"]))
-    for line in _stuck(found):
+    lines = [*_stuck(found), *(_refused(row) for row in found["refused_associations"])]
+    for line in ["", *lines] if lines else []:
         out.print(line)
-    for row in found["refused_associations"]:
-        out.print(f"refused {row['count']}x, last {row['last_at']}: {_who(row)}: {row['reason']}", markup=False)
 
 
 def _running(gateway: dict[str, Any]) -> str:
@@ -106,15 +106,15 @@ def _stuck(found: dict[str, Any]) -> Iterator[str]:
     for row in found["destinations"]:
         name = escape(f"{row['forward_node']}/{row['destination']}")
         if row["reason"]:
-            since = f" since {row['since']}" if row["since"] else ""
-            again = f"; tried again at {row['next_probe_at']}, or now by `karnak probe {name}`" if since else ""
-            yield f"{name} is [{STYLES[row['state']]}]{row['state']}[/]{since}: {escape(row['reason'])}{again}"
+            since = f" for {span(-_seconds(row['since']))}" if row["since"] else ""
+            yield f"{name} is [{STYLES[row['state']]}]{row['state']}[/]{since}: {escape(row['reason'])}"
+            if row["next_probe_at"]:
+                soon = span(max(0.0, _seconds(row["next_probe_at"])))
+                yield f"    [dim]next try in {soon}; at once by: karnak probe {name}[/]"
         if row["failed"]:
             reasons = "; ".join(f"{one['count']}x {one['reason'] or 'no reason'}" for one in row["failed_reasons"])
-            yield (
-                f"{name}: [bold red]{row['failed']} failed[/] and kept: {escape(reasons)}; see "
-                f"`karnak deliveries list --state failed --destination {escape(row['destination'])}`"
-            )
+            yield f"{name}: [bold red]{row['failed']} failed[/] and kept: {escape(reasons)}"
+            yield f"    [dim]karnak deliveries list --state failed --destination {name}[/]"
     for kind, word in (("follow_ups", "follow-up"), ("notifications", "notification")):
         for row in found[kind]:
             name = escape(f"{row['forward_node']}/{row['destination']} {word} {row['part']}")
@@ -122,6 +122,9 @@ def _stuck(found: dict[str, Any]) -> Iterator[str]:
             counts += [f"[bold red]{row['failed']} failed[/]"] if row["failed"] else []
             reason = f": {escape(row['reason'])}" if row["reason"] else ""
             yield f"{name}: {', '.join(counts)}, the oldest for {span(row['oldest_seconds'])}{reason}"
+            if row["failed"]:
+                place = escape(f"{row['forward_node']}/{row['destination']}")
+                yield f"    [dim]karnak {word}s list --state failed --destination {place}[/]"
     for row in found["expiries"]:
         if row["problem"]:
             yield f"{escape(row['of'])}: when its {row['kind']} expires cannot be seen: {escape(row['problem'])}"
@@ -129,6 +132,16 @@ def _stuck(found: dict[str, Any]) -> Iterator[str]:
             yield f"[bold red]{escape(row['of'])}: its {row['kind']} expired {span(-row['seconds'])} ago[/]"
         elif row["seconds"] < EXPIRES_SOON * 86400:
             yield f"[yellow]{escape(row['of'])}: its {row['kind']} expires in {span(row['seconds'])}[/]"
+
+
+def _refused(row: dict[str, Any]) -> str:
+    last = f"last {span(-_seconds(row['last_at']))} ago"
+    return f"refused {row['count']}x, {last}: {escape(_who(row))}: {escape(row['reason'])}"
+
+
+def _seconds(moment: str) -> float:
+    """Return how far in the future a moment is; negative: in the past."""
+    return (datetime.fromisoformat(moment) - datetime.now(UTC)).total_seconds()
 
 
 def _who(row: dict[str, Any]) -> str:

@@ -121,8 +121,9 @@ def _afterwards(one: Afterwards, what: str) -> Iterator[str]:
 
 
 def _next(following: Next) -> Iterator[str]:
+    since = f" (since {moment(following.since)})" if following.since is not None else ""
     at = f", {moment(following.at)}" if following.at is not None else ""
-    yield f"    [dim]next:[/] {escape(following.words)}{at}"
+    yield f"    [dim]next:[/] {escape(following.words)}{at}{since}"
     for command in following.commands:
         yield f"      {escape(command)}"
 
@@ -137,4 +138,4 @@ def _with_times(value: Any, name: str = "") -> Any:
         return {key: _with_times(inner, key) for key, inner in value.items()}
     if isinstance(value, list | tuple):
         return [_with_times(inner, name) for inner in value]
-    return iso(value) if isinstance(value, int) and (name == "at" or name.endswith("_at")) else value
+    return iso(value) if isinstance(value, int) and (name in ("at", "since") or name.endswith("_at")) else value

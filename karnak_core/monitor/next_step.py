@@ -18,6 +18,8 @@ class Next:
     words: str
     #: ms since 1970; None: at once, or nobody knows
     at: int | None = None
+    #: ms since 1970; since when what is said keeps it; None: that is not known, or nothing does
+    since: int | None = None
     #: what a person can do; each a command line
     commands: Sequence[str] = ()
 
@@ -86,10 +88,10 @@ def _of_waiting(rows: Sequence[Any], situation: Situation) -> Next:
         return Next(words="it waits until the destination goes on (paused: false)", commands=("karnak apply FILE",))
     if health.health is not Health.OK:
         state = "is held" if health.health is Health.HELD else "is unreachable"
-        back = "one delivery goes out to see whether it is back"
         return Next(
-            words=f"it waits: the destination {state}: {health.reason}; {back}",
+            words=f"it waits: the destination {state}: {health.reason}; one goes out to see whether it is back",
             at=health.next_probe_at,
+            since=health.since or None,
             commands=(f"karnak probe {situation.label}",),
         )
     due = min(row.not_before for row in rows)
@@ -105,7 +107,8 @@ def _of_waiting(rows: Sequence[Any], situation: Situation) -> Next:
 def of_afterwards(row: Any, situation: Situation, what: str) -> Next:
     """Return what happens next to a follow-up, or to a notification."""
     if row.state == State.FAILED:
-        return Next(words=f"a person decides; the {what} is kept until then")
+        commands = tuple(f"karnak {what}s {verb} --id {row.id}" for verb in ("retry", "discard"))
+        return Next(words=f"a person decides; the {what} is kept until then", commands=commands)
     if row.state == State.DISCARDED:
         return Next(words="nothing: it was given up")
     if row.not_before is None:

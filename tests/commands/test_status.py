@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,7 +78,7 @@ def test_status_is_one_screen_for_people(karnak: Karnak, site: Site) -> None:
     assert result.exit_code == 0
     assert result.stdout.startswith("received ")
     assert "FORWARD/paused is paused: paused is true" in result.stdout
-    assert "karnak deliveries list --state failed --destination bad" in result.stdout
+    assert "karnak deliveries list --state failed --destination FORWARD/bad" in result.stdout
     assert "STRANGER at 127.0.0.1 to CLOSED: calling AE title not recognised" in result.stdout
 
 
@@ -142,8 +143,9 @@ def test_status_of_a_gateway_that_has_ended_says_so(tmp_path: Path) -> None:
     assert (expiry["kind"], expiry["of"], round(expiry["seconds"] / 86400)) == ("certificate", "listener", 3)
     for_people = CliRunner().invoke(cli, ["status", "--data", str(data)]).stdout
     assert "not running: nothing is received or sent until `karnak serve`" in for_people
-    assert f"FORWARD/down is unreachable since {down['since']}: connection refused" in for_people
+    assert re.search(r"FORWARD/down is unreachable for [0-9]+ s: connection refused", for_people)
     assert "FORWARD/down follow-up album: 1 failed, the oldest for" in for_people
+    assert "karnak follow-ups list --state failed --destination FORWARD/down" in for_people
     assert "listener: its certificate expires in 3 d" in for_people
 
 

@@ -136,7 +136,8 @@ def test_a_destination_that_is_unreachable_is_named_with_the_next_try(told: Told
             health.note_failure(connection, "FORWARD", "pacs", "connection refused", misconfigured=False)
     out = told.why().stdout
     assert "  waits; tried 2 times, last: connection refused" in out
-    assert "the destination is unreachable: connection refused; one delivery goes out to see" in out
+    assert "the destination is unreachable: connection refused; one goes out to see whether it is back, 20" in out
+    assert "(since 20" in out
     assert "      karnak probe FORWARD/pacs" in out
 
 
@@ -195,6 +196,7 @@ def test_what_was_sent_is_found_by_the_uids_it_was_sent_with_and_has_its_follow_
         assert out.startswith(f"{kind} {uid} (as it was sent)\n")
         assert "follow-up album for 2.25.2: failed" in out
         assert "403 Forbidden" in out
+        assert "karnak follow-ups retry --id 1" in out
         assert "notification mail for 1.1: sent" in out
         assert "to a@example.org" in out
         assert "people are told when nothing more comes for a while, 20" in out
