@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import sqlalchemy as sa
 
@@ -107,7 +107,7 @@ def _failing(connection: sa.Connection, chosen: Filter) -> dict[Key, int]:
         return {}
     newest = sa.func.max(delivery.c.id).label("newest")
     rows = connection.execute(matching(_select(*_KEY, newest), replace(chosen, states=(State.FAILED,))).group_by(*_KEY))
-    return {(row[0], row[1], row[2]): row.newest for row in rows}
+    return {_key(row): row.newest for row in rows}
 
 
 def _distinct(connection: sa.Connection, chosen: Filter, before: int | None) -> Iterator[tuple[int, Key]]:
@@ -118,7 +118,7 @@ def _distinct(connection: sa.Connection, chosen: Filter, before: int | None) -> 
     while True:
         rows = connection.execute(statement if last is None else statement.where(delivery.c.id < last)).all()
         for row in rows:
-            key = (row[1], row[2], row[3])
+            key = _key(row)
             if key not in seen:
                 seen.add(key)
                 if before is None or not _goes_on(connection, chosen, key, before):
@@ -135,10 +135,13 @@ def _goes_on(connection: sa.Connection, chosen: Filter, key: Key, number: int) -
     return connection.execute(statement).first() is not None
 
 
+def _key(row: Any) -> Key:
+    return row.study_instance_uid, row.forward_node, row.destination
+
+
 def _select(*columns: Any) -> sa.Select[Any]:
     # pyright counts columns otherwise
-    made: sa.Select[Any] = sa.select(*columns)
-    return made
+    return cast("sa.Select[Any]", sa.select(*columns))
 
 
 _KEY: Final = (instance.c.study_instance_uid, delivery.c.forward_node, delivery.c.destination)

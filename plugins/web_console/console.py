@@ -18,8 +18,10 @@ from karnak_core.errors import Conflict
 from karnak_core.model import now_ms
 from karnak_core.plugins import Plugins
 from karnak_core.spool.files import SpoolFolder
+from karnak_core.spool.traffic import Traffic
 from karnak_core.spool.wakeups import CONFIGURATION, Wakeups
 from karnak_plugins.web_console.config import WebConsole
+from karnak_plugins.web_console.expiring import Expiries
 
 #: a document as ``karnak export`` writes it, to be changed in place or replaced
 Document = dict[str, Any]
@@ -40,6 +42,8 @@ class Console:
     config: WebConsole
     #: milliseconds since 1970-01-01 UTC
     clock: Callable[[], int] = field(default=now_ms, repr=False)
+    expiries: Expiries = field(default_factory=Expiries, repr=False)
+    traffic: Traffic = field(default_factory=Traffic, repr=False)
 
     @property
     def configuration(self) -> Configuration:

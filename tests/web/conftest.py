@@ -161,3 +161,20 @@ def sign_in(page: Page, console: RunningConsole) -> None:
     page.get_by_label("New password again").fill(PASSWORD)
     page.get_by_role("button", name="Change it").click()
     page.get_by_role("heading", name="Overview").wait_for()
+
+
+@pytest.fixture
+def make_console_beside() -> Iterator[Callable[[RunningConsole], Any]]:
+    """Open, in this process, what a console that runs works on: to look and to change beside it."""
+    from web_support import make_console
+
+    made: list[Any] = []
+
+    def make(running: RunningConsole) -> Any:
+        made.append(make_console(running.gateway.data))
+        return made[-1]
+
+    yield make
+    for one in made:
+        one.wake.close()
+        one.database.close()
