@@ -381,6 +381,13 @@ class FollowUp(Protocol):
 
         Called later, in another process, and again after an error.
 
+        Parameters
+        ----------
+        outgoing
+            What was sent: its UIDs, SOP class, transfer syntax and facts. Its file is there no more: it has no bytes.
+        original
+            The data set as received, without pixel data; do not change it.
+
         Raises
         ------
         DeliveryError

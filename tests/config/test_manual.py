@@ -10,7 +10,7 @@ import pytest
 from pydantic import BaseModel, TypeAdapter
 from pydantic.fields import FieldInfo
 
-from karnak_core.config.afterwards import Notification
+from karnak_core.config.afterwards import FollowUp, Notification
 from karnak_core.config.deidentification import DeIdentification, Project, TagMorphing
 from karnak_core.config.models import (
     ApplicationEntity,
@@ -47,6 +47,7 @@ SECTIONS: dict[str, type[BaseModel]] = {
     "destinations": Destination,
     "de_identification": DeIdentification,
     "tag_morphing": TagMorphing,
+    "follow_ups": FollowUp,
     "notifications": Notification,
     "plugins": PluginSections,
 }
@@ -98,11 +99,19 @@ def test_the_manual_has_every_key_of_a_section_with_its_default(section: str) ->
 
 def test_the_manual_has_every_key_of_the_built_in_types_with_its_default() -> None:
     plugins = load()
-    kinds = (plugins.destinations, plugins.authenticators, plugins.pseudonym_sources, plugins.notifiers)
+    kinds = (
+        plugins.destinations,
+        plugins.authenticators,
+        plugins.pseudonym_sources,
+        plugins.follow_ups,
+        plugins.notifiers,
+    )
     for name, kind in [pair for some in kinds for pair in some.items()]:
         assert manual()[f"type: {name}"] == model_says(kind.config), name
         if kind.section is not None:
             assert manual()[kind.section.name] == model_says(kind.section.config), kind.section.name
+    for name, service in plugins.services.items():
+        assert manual()[name] == model_says(service.config), name
 
 
 def test_the_manual_has_every_section() -> None:

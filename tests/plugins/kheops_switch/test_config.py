@@ -11,6 +11,7 @@ from karnak_core.config.afterwards import by_key
 from karnak_core.config.load import load as load_configuration
 from karnak_core.errors import ConfigurationError
 from karnak_core.plugins import load
+from karnak_plugins.kheops_switch import KHEOPS_ALBUM
 
 ALBUM = {
     "type": "kheops_album",
@@ -31,6 +32,10 @@ def problems(*albums: dict[str, Any], destination: dict[str, Any] = STOW) -> lis
     with pytest.raises(ConfigurationError) as caught:
         configured(*albums, destination=destination)
     return [str(problem) for problem in caught.value.problems]
+
+
+def test_karnak_register_follow_ups_offers_the_type_that_an_entry_point_names() -> None:
+    assert load().follow_ups["kheops_album"] is KHEOPS_ALBUM
 
 
 def test_album_of_a_stow_destination_is_read() -> None:
