@@ -6,6 +6,7 @@ import json
 import logging
 import threading
 import time
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +17,7 @@ from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.errors import KarnakError
 from karnak_core.monitor import expiries, metrics, standing
+from karnak_core.monitor.expiries import Expiry
 from karnak_core.monitor.small_http import Answer, SmallServer
 from karnak_core.monitor.telling import OpenContexts
 from karnak_core.spool import room
@@ -45,12 +47,14 @@ class Endpoint:
         following: Following,
         contexts: OpenContexts,
         data_directory: Path,
+        more_expiries: Callable[[], Iterable[Expiry]] = tuple,
     ) -> None:
         self._database = database
         self._folder = folder
         self._following = following
         self._contexts = contexts
         self._data_directory = data_directory
+        self._more_expiries = more_expiries
         self._metrics = _Shared(self._take_metrics)
         self._readiness = _Shared(self._take_readiness)
         #: set while it listens, to ``port``
@@ -103,9 +107,9 @@ class Endpoint:
         numbers = metrics.Numbers(found, self._expiries(configuration), made, version)
         return Answer(content_type=PLAIN, body=metrics.text(numbers))
 
-    def _expiries(self, configuration: Configuration) -> list[expiries.Expiry]:
+    def _expiries(self, configuration: Configuration) -> list[Expiry]:
         authenticators = self._contexts.of(configuration, "", "").authenticators
-        return [*expiries.certificates(configuration), *expiries.tokens(authenticators)]
+        return [*expiries.certificates(configuration), *expiries.tokens(authenticators), *self._more_expiries()]
 
     def _take_readiness(self) -> Answer:
         reasons = []

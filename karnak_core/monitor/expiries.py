@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
@@ -12,8 +11,6 @@ from karnak_core.config.tls import ClientTLS
 from karnak_core.model import Authenticator
 from karnak_core.tls.errors import TlsFileError
 from karnak_core.tls.files import expires_at
-
-logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +50,12 @@ def tokens(authenticators: Mapping[str, Authenticator]) -> Iterator[Expiry]:
             continue
         if at is not None:
             yield Expiry(kind="token", of=name, at=at)
+
+
+def of_follow_ups(known: Iterable[tuple[tuple[str, str, str], str, float]]) -> Iterator[Expiry]:
+    """Yield what follow-ups know of their tokens: whose, what, and seconds since 1970."""
+    for (node, destination, part), name, at in known:
+        yield Expiry(kind="token", of=f"{node}/{destination} {part}: {name}", at=int(at * 1000))
 
 
 def _certificate(of: str, path: str) -> Expiry:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import random
 import threading
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -104,6 +105,13 @@ class FollowUps:
                 if some.first > now:
                     wait = min(wait, (some.first - now) / 1000)
         return wait
+
+    def expiries(self) -> list[tuple[Part, str, float]]:
+        """Return when what follow-ups authorize themselves with expires: whose, what, and seconds since 1970.
+
+        Only of those that know by now.
+        """
+        return [(key, name, at) for key, part in list(self._parts.items()) for name, at in part.expiries().items()]
 
     def _begin(self, part: _Part, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._work, args=(part, stop), name="/".join(part.key), daemon=True)
@@ -306,6 +314,12 @@ class _Part:
     def _settings(self) -> object:
         rule = self.first, self.longest, self.give_up_after
         return self.configured, rule, self._used, self._context
+
+    def expiries(self) -> Mapping[str, float]:
+        """Return what the open part says of it; nothing, while it is not open."""
+        ask = getattr(self._part, "expiries", None)
+        found: Mapping[str, float] = ask() if ask is not None else {}
+        return found
 
     def take(self, due: int) -> int:
         """Return how many more threads may be at work, for so much that is due, and count them."""

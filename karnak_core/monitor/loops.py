@@ -11,6 +11,7 @@ from typing import Protocol
 from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.monitor.endpoint import Endpoint
+from karnak_core.monitor.expiries import of_follow_ups
 from karnak_core.monitor.follow_ups import FollowUps
 from karnak_core.monitor.housekeeping import Housekeeping
 from karnak_core.monitor.notices import StudyWatch
@@ -47,14 +48,18 @@ class Surroundings:
 
 def make_loops(around: Surroundings) -> Mapping[str, Loop]:
     """Return every loop of the monitor process, by name."""
+    follow_ups = FollowUps(around.database, around.folder, around.following, around.contexts, around.bell, around.owner)
     return {
-        "follow-ups": FollowUps(
-            around.database, around.folder, around.following, around.contexts, around.bell, around.owner
-        ),
+        "follow-ups": follow_ups,
         "study watch": StudyWatch(around.database, around.following),
         "notifications": Teller(around.database, around.following, around.contexts, around.owner),
         "metrics and health": Endpoint(
-            around.database, around.folder, around.following, around.contexts, around.data_directory
+            around.database,
+            around.folder,
+            around.following,
+            around.contexts,
+            around.data_directory,
+            lambda: of_follow_ups(follow_ups.expiries()),
         ),
         "housekeeping": Housekeeping(around.database, around.following),
     }

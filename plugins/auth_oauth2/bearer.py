@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import base64
+import json
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -39,6 +41,17 @@ class GivenToken:
         except ValueError as error:
             raise Misconfigured(f"the token {error}") from None
         return _header(token)
+
+    def expires_at(self) -> int | None:
+        """Return when the token expires, ms since 1970; None: it does not say, as only a JSON Web Token does."""
+        parts = self._reveal(self._token).split(".")
+        if len(parts) != 3:
+            return None
+        try:
+            said = json.loads(base64.urlsafe_b64decode(parts[1] + "=" * (-len(parts[1]) % 4)))
+            return int(said["exp"] * 1000)
+        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            return None
 
     def close(self) -> None:
         """Give nothing back: nothing is open."""

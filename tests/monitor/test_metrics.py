@@ -22,6 +22,7 @@ from karnak_core.database import Database, open_database
 from karnak_core.database.tables import follow_up, process
 from karnak_core.model import Header, OpenContext, Outcome, Outgoing, State, now_ms
 from karnak_core.monitor.endpoint import Endpoint
+from karnak_core.monitor.expiries import of_follow_ups
 from karnak_core.monitor.small_http import AT_ONCE, Answer, SmallServer
 from karnak_core.spool import health, leases
 from karnak_core.spool.files import SpoolFolder
@@ -73,7 +74,11 @@ class Site:
         (data / "node-id").write_text("here\n")
         self.follows = Follows(Configuration(monitoring=Monitoring(port=0), storage=Storage(reserve=0)))
         self.contexts = Contexts()
-        self.endpoint = Endpoint(database, self.folder, self.follows, self.contexts, data)  # type: ignore[arg-type]
+        self.of_follow_ups: list[tuple[tuple[str, str, str], str, float]] = []
+        follows: Any = self.follows
+        self.endpoint = Endpoint(
+            database, self.folder, follows, self.contexts, data, lambda: of_follow_ups(self.of_follow_ups)
+        )
 
     def get(self, path: str, **options: Any) -> requests.Response:
         assert self.endpoint.listening.wait(10)
@@ -203,8 +208,13 @@ def test_nothing_identifies_a_patient_or_a_peer(site: Site) -> None:
 def test_when_tokens_expire_is_told_where_it_is_known(site: Site) -> None:
     at = int(datetime(2030, 1, 1, tzinfo=UTC).timestamp())
     site.contexts.authenticators = {"archive": Token(at * 1000), "broken": Token(None), "other": object()}
+    site.of_follow_ups = [(("FORWARD", "cloud", "album"), "source token", 2e9)]
     found = {key: value for key, value in site.metrics().items() if key[0].startswith("karnak_token")}
-    assert found == {("karnak_token_expiry_timestamp_seconds", ("archive",)): at}
+    name = "karnak_token_expiry_timestamp_seconds"
+    assert found == {
+        (name, ("archive",)): at,
+        (name, ("FORWARD/cloud album: source token",)): 2e9,
+    }
 
 
 def test_it_is_ready_when_receiver_and_deliverers_live_and_there_is_room(site: Site) -> None:

@@ -547,3 +547,31 @@ def test_hooks_are_as_karnak_specifies_them() -> None:
 
 def test_karnak_finds_the_plugin() -> None:
     assert load().authenticators["oauth2"] is OAUTH2
+
+
+# ---- when a given token expires ------------------------------------------------------------------------------------
+
+
+def web_token(claims: object) -> str:
+    """Return what looks like a JSON Web Token with these claims."""
+    return ".".join(
+        base64.urlsafe_b64encode(part).decode().rstrip("=") for part in (b"{}", json.dumps(claims).encode(), b"x")
+    )
+
+
+@pytest.mark.parametrize(
+    ("token", "expected"),
+    [
+        (web_token({"exp": 1893456000}), 1893456000000),
+        (web_token({"exp": 1893456000.5}), 1893456000500),
+        (web_token({"sub": "karnak"}), None),
+        (web_token({"exp": "soon"}), None),
+        (web_token([1]), None),
+        ("opaque", None),
+        ("a.b.c", None),
+    ],
+)
+def test_a_given_web_token_says_when_it_expires(token: str, expected: int | None) -> None:
+    config = OAuth2Authenticator.model_validate({"token": token})
+    opened = OAUTH2.open(config, OpenContext(data_directory=Path()))
+    assert opened.expires_at() == expected  # type: ignore[attr-defined]
