@@ -28,8 +28,8 @@ peers:
 $(VENV)/.installed: pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	@# without the codecs where there are none for this machine: the gateway says what it needs them for
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[transcode]' || \
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[transcode,web]' || \
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[web]'
 	touch $@
 
 $(VENV)/.installed-dev: pyproject.toml

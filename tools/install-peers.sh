@@ -1,6 +1,6 @@
 #!/bin/sh
-# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc with DICOMweb, PostgreSQL; and those
-# that check what the gateway makes: gdcm, OpenJPEG, dicom3tools.
+# Install the programs that the tests talk to, where that is possible: DCMTK, Orthanc with DICOMweb, PostgreSQL; those
+# that check what the gateway makes: gdcm, OpenJPEG, dicom3tools; and Chromium, which the web console is looked at with.
 set -eu
 have() { command -v "$1" >/dev/null 2>&1; }
 missing=""
@@ -11,6 +11,7 @@ ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1 || missing="$missing postgre
 have dciodvfy || missing="$missing dicom3tools"
 have gdcmconv || missing="$missing libgdcm-tools"
 have opj_decompress || missing="$missing libopenjp2-tools"
+have chromium || missing="$missing chromium"
 [ -n "$missing" ] || exit 0
 if ! have apt-get || [ "$(id -u)" != 0 ]; then
     echo "not installed:$missing; tests that need them are skipped" >&2

@@ -6,9 +6,9 @@ import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
-from karnak_core.config.quantities import Duration
+from karnak_core.config.quantities import Duration, Size, format_duration
 from karnak_core.config.tls import ServerTLS
 
 HOUR, DAY = 3600.0, 86400.0
@@ -41,7 +41,7 @@ class WebConsole(BaseModel):
         default=HOUR / 2, ge=60, le=30 * DAY, description="how long somebody who does nothing stays signed in"
     )
     signed_in: Duration = Field(default=12 * HOUR, ge=60, le=90 * DAY, description="how long anybody stays signed in")
-    upload: int = Field(
+    upload: Size = Field(
         default=64 * 2**20, ge=2**20, le=2**32, description="largest request in bytes, such as a file that is dropped"
     )
     echo_api: bool = Field(
@@ -83,11 +83,13 @@ class WebConsole(BaseModel):
                 raise ValueError(f"{address!r} is not an IP address or network") from None
         return value
 
-    @model_validator(mode="after")
-    def _limits(self) -> WebConsole:
-        if self.idle > self.signed_in:
-            raise ValueError("idle is longer than signed_in")
-        return self
+    @field_validator("signed_in")
+    @classmethod
+    def _at_least_idle(cls, value: float, info: ValidationInfo) -> float:
+        idle = info.data.get("idle", 0.0)
+        if value < idle:
+            raise ValueError(f"{format_duration(value)} is less than idle, {format_duration(idle)}")
+        return value
 
     @property
     def secure(self) -> bool:

@@ -256,7 +256,7 @@ def test_without_the_packages_a_stored_configuration_keeps_the_gateway_going(
         ({"public_url": "https://user@a"}, "without a path"),
         ({"public_url": "https://"}, "without a path"),
         ({"trusted_proxies": ["proxy"]}, "'proxy' is not an IP address or network"),
-        ({"idle": "2 h", "signed_in": "1 h"}, "idle is longer than signed_in"),
+        ({"idle": "2 h", "signed_in": "1 h"}, "1 h is less than idle, 2 h"),
         ({"idle": 1}, "greater than or equal to 60"),
     ],
 )

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Path, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from karnak_core.errors import Conflict
+from karnak_core.spool.views import iso
 from karnak_plugins.web_console.access import tokens, users
 from karnak_plugins.web_console.access.audit import audit, entries
 from karnak_plugins.web_console.access.identity import CurrentUser, Identity, require_scope
@@ -36,9 +37,9 @@ class UserOut(BaseModel):
     must_change: bool = Field(description="the password is to be changed at the next sign-in")
     disabled: bool
     has_password: bool = Field(description="false: signs in by an identity provider")
-    created_at: int = Field(description="milliseconds since 1970-01-01 UTC, as all times here")
+    created_at: str = Field(description="UTC, ISO 8601, as all times here")
     created_by: str
-    signed_in_at: int | None
+    signed_in_at: str | None
 
 
 class NewUser(_Body):
@@ -72,9 +73,9 @@ class TokenOut(BaseModel):
     name: str
     start: str = Field(description="its first characters")
     scopes: list[Scope]
-    created_at: int
-    expires_at: int
-    used_at: int | None
+    created_at: str
+    expires_at: str
+    used_at: str | None
 
 
 class NewToken(_Body):
@@ -96,7 +97,7 @@ class EntryOut(BaseModel):
     """What somebody did."""
 
     id: int
-    at: int
+    at: str
     who: str
     address: str
     action: str
@@ -202,14 +203,21 @@ def list_audit(_user: Admin, paging: PagingOf, console: ConsoleOf) -> Page[Entry
     with console.database.read() as connection:
         found = entries(connection, before=paging.number(), limit=paging.limit + 1)
     shown = found[: paging.limit]
-    items = [EntryOut(**vars(entry)) for entry in shown]
+    items = [EntryOut(**_with_times(entry, "at")) for entry in shown]
     return Page(items=items, next=str(shown[-1].id) if len(found) > paging.limit else None)
 
 
 def _user_out(user: users.User) -> UserOut:
-    return UserOut(**{**vars(user), "roles": sorted(user.roles)})
+    return UserOut(**{**_with_times(user, "created_at", "signed_in_at"), "roles": sorted(user.roles)})
 
 
 def _token_out(token: tokens.Token) -> TokenOut:
-    values = {name: value for name, value in vars(token).items() if name != "user_id"}
+    values = _with_times(token, "created_at", "expires_at", "used_at")
+    del values["user_id"]
     return TokenOut(**{**values, "scopes": sorted(token.scopes)})
+
+
+def _with_times(value: object, *names: str) -> dict[str, Any]:
+    """Return the fields of a value with these times as texts."""
+    fields = dict(vars(value))
+    return {**fields, **{name: iso(fields[name]) for name in names}}
