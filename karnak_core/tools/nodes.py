@@ -148,10 +148,9 @@ def dicom_node(destination: Destination, context: OpenContext) -> DicomNode | No
     """
     options: Any = destination.options
     title: Any = getattr(options, "ae_title", None)
-    address: Any = getattr(options, "address", None)
-    if not isinstance(title, str) or not callable(address):
+    if not isinstance(title, str) or not callable(getattr(options, "address", None)):
         return None
-    hostname, port = address(context)
+    hostname, port = options.address(context)
     return DicomNode(
         ae_title=title,
         hostname=hostname,
