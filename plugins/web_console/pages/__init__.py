@@ -27,6 +27,7 @@ class Area:
 #: in the order of the navigation
 AREAS: tuple[Area, ...] = (
     Area(label="Overview", path="/overview", roles=ADMIN, module="overview"),
+    Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway"),
     Area(label="Users and tokens", path="/users", roles=ADMIN, module="users", group="Administration"),
 )
 

@@ -1,0 +1,119 @@
+"""Two people change the configuration: what is not the same part goes together, what is, is shown."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from karnak_core.config import store
+from karnak_core.config.default import default_configuration
+from karnak_core.config.export import to_document
+from karnak_core.config.models import Configuration
+from karnak_core.config.plan import changes
+from karnak_core.config.store import Applied
+from karnak_core.errors import ConfigurationError, Conflict, NotFound
+from karnak_plugins.web_console.console import Console, Document
+
+#: versions of others that are told, the last ones
+TOLD = 5
+
+
+class Meanwhile(Conflict):
+    """Somebody else has changed the same part since the form was made.
+
+    ``version`` : the one that applies now. ``changed_by``, ``changed_at`` : who made it, and when (ms since 1970).
+    ``lines`` : what was changed, one a line. ``gone`` : it is not there any more.
+    """
+
+    def __init__(self, *, version: int, changed_by: str, changed_at: int, lines: Sequence[str], gone: bool) -> None:
+        super().__init__(f"{changed_by} has {'deleted' if gone else 'changed'} this meanwhile")
+        self.version = version
+        self.changed_by = changed_by
+        self.changed_at = changed_at
+        self.lines = tuple(lines)
+        self.gone = gone
+
+
+def save(
+    console: Console,
+    change: Callable[[Document], Document],
+    part: Callable[[Mapping[str, Any]], Any],
+    *,
+    version: int,
+    author: str,
+    comment: str,
+    label: str = "",
+) -> Applied:
+    """Apply a change that somebody made looking at an earlier version.
+
+    Parameters
+    ----------
+    part
+        Returns of a document what was looked at; raises NotFound where it is gone.
+    version
+        The version that was looked at.
+    label
+        What lines about this part begin with, such as ``FORWARD/pacs``.
+
+    Raises
+    ------
+    Meanwhile
+        That part is another one by now; nothing is changed.
+    ConfigurationError
+        What is wrong with the change.
+    """
+    while True:
+        console.refresh()
+        now, current = console.following.current
+        if now != version:
+            _require_same(console, version, now, current, part, label)
+        try:
+            return console.change(change, expected_version=now, author=author, comment=comment)
+        except Conflict:
+            # yet another version; looked at again
+            console.refresh()
+            if console.version == now:
+                raise
+
+
+def _require_same(
+    console: Console,
+    version: int,
+    now: int,
+    current: Configuration,
+    part: Callable[[Mapping[str, Any]], Any],
+    label: str,
+) -> None:
+    before = at(console, version)
+    seen, there = _of(part, before), _of(part, current)
+    if seen is not None and seen == there:
+        return
+    newer = [one for one in store.history(console.database) if version < one.number <= now]
+    lines = changes(before, current) if before else []
+    about = [line for line in lines if label and line[2:].startswith(f"{label}:")]
+    raise Meanwhile(
+        version=now,
+        changed_by=" and ".join(dict.fromkeys(one.author for one in newer[:TOLD])) or "somebody",
+        changed_at=newer[0].created_at if newer else 0,
+        lines=about or lines,
+        gone=there is None,
+    )
+
+
+def at(console: Console, version: int) -> Configuration | None:
+    """Return the configuration of a version, 0 is the default; None: it cannot be read any more."""
+    try:
+        if version == 0:
+            return default_configuration(console.plugins)
+        return store.version(console.database, console.plugins, version)
+    except (NotFound, ConfigurationError):
+        return None
+
+
+def _of(part: Callable[[Mapping[str, Any]], Any], configuration: Configuration | None) -> Any:
+    if configuration is None:
+        return None
+    try:
+        return part(to_document(configuration))
+    except NotFound:
+        return None
