@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -17,9 +17,10 @@ from harness import Gateway, uid
 from karnak_core.database import Database, open_database
 from karnak_core.database.tables import delivery, instance
 from karnak_core.model import Outcome, State
-from karnak_core.spool import health, leases
+from karnak_core.spool import aggregates, health, leases
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.retention import forget_finished
+from karnak_core.spool.views import Filter, deliveries
 
 DESTINATION = "pacs"
 FINISHED, PENDING = 500_000, 100_000
@@ -153,6 +154,26 @@ def test_status_answers_in_a_big_ledger(big: tuple[Path, Database], tmp_path: Pa
     print(f"karnak status: {time.monotonic() - started:.2f} s")
     assert PENDING * 0.9 < found["pending"] <= PENDING
     assert time.monotonic() - started < 10
+
+
+@pytest.mark.slow
+def test_lists_and_aggregates_answer_in_a_big_ledger(big: tuple[Path, Database]) -> None:
+    _, database = big
+    asked: dict[str, Callable[[sa.Connection], object]] = {
+        "list": lambda connection: list(deliveries(connection, Filter(), limit=100, newest_first=True)),
+        "list of a patient": lambda connection: list(deliveries(connection, Filter(patient_id="P77"), limit=100)),
+        "destinations": lambda connection: aggregates.destinations(connection, Filter()),
+        "studies": lambda connection: aggregates.studies(connection, Filter()),
+        "studies of a patient": lambda connection: aggregates.studies(connection, Filter(patient_id="P77")),
+    }
+    for name, ask in asked.items():
+        started = time.monotonic()
+        with database.read() as connection:
+            assert ask(connection), name
+        seconds = time.monotonic() - started
+        print(f"{name}: {seconds:.2f} s")
+        # a busy machine takes seconds; what is not linear takes hours
+        assert seconds < 30, name
 
 
 @pytest.mark.slow

@@ -12,7 +12,8 @@ from sqlalchemy import event
 
 from karnak_core.database.tables import delivery, instance
 from karnak_core.model import Outcome, State, now_ms
-from karnak_core.spool import decisions, health, leases, processes, retention, views
+from karnak_core.monitor import metrics
+from karnak_core.spool import aggregates, decisions, health, leases, processes, retention, standing, views
 
 NODE = "NODE"
 FINISHED, PENDING = 50_000, 10_000
@@ -114,6 +115,13 @@ def test_no_query_for_each_instance_or_for_status_scans_the_tables(crowded: Any)
         "fail_removed": lambda connection: leases.fail_removed(connection, [(NODE, "a"), (NODE, "b")]),
         "topics": decisions.pending_topics,
         "retention": lambda connection: retention._forget_chunk(connection, 0),
+        "failed reasons": standing.failed_reasons,
+        "open follow-ups": standing.open_follow_ups,
+        "open notifications": standing.open_notifications,
+        "attempts": metrics.attempts,
+        "studies with failures": lambda connection: aggregates.studies(
+            connection, views.Filter(states=(State.FAILED,))
+        ),
         "rank": lambda connection: retention._finished_at_of_rank(connection, 10),
     }
     scans: list[str] = []
@@ -144,3 +152,12 @@ def test_no_query_for_each_instance_or_for_status_scans_the_tables(crowded: Any)
         # the oldest due is found without sorting what waits
         for name in ("claim", "next_due"):
             assert "TEMP B-TREE" not in plans(crowded, works[name])[0][1]
+        # PostgreSQL may take a table of this size as a whole
+        page = plans(
+            crowded,
+            lambda connection: aggregates.with_series(
+                connection, views.Filter(), [("2.25.3", NODE, "a"), ("2.25.4", NODE, "b")]
+            ),
+        )
+        assert len(page) >= 3
+        assert [plan for _, plan in page if "SCAN" in plan] == []
