@@ -79,7 +79,12 @@ class FollowUps:
         """Do what is due; then wait for what is under way."""
         while not stop.is_set():
             heard = self._bell.heard()
-            self._bell.wait(heard, self.look(stop))
+            try:
+                wait = self.look(stop)
+            except SQLAlchemyError as error:
+                logger.error("the ledger cannot be used: %s", type(error).__name__)
+                wait = LOOK_AGAIN
+            self._bell.wait(heard, wait)
         for thread in list(self._threads):
             thread.join()
         for part in self._parts.values():

@@ -11,8 +11,8 @@ import sqlalchemy as sa
 from karnak_core.database.tables import delivery, follow_up, instance
 from karnak_core.model import State, now_ms
 from karnak_core.spool import afterwards
-from karnak_core.spool.follow_ups import DONE
-from karnak_core.spool.leases import forget_files, lock_instances
+from karnak_core.spool.follow_ups import DONE, forget_instances
+from karnak_core.spool.leases import lock_instances
 from karnak_core.spool.views import iso
 
 S = TypeVar("S", bound=sa.Select[Any])
@@ -133,7 +133,7 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
             .values(state=State.DISCARDED, not_before=None, finished_at=now, decided_by=by, decided_at=now)
         )
         afterwards.touch(connection, [row.delivery_id for row in chunk])
-        removable += forget_files(connection, instances)
+        removable += forget_instances(connection, instances)
     return len(rows), removable
 
 

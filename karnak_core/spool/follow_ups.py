@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from karnak_core.database.tables import content, follow_up, instance
+from karnak_core.database.tables import content, delivery, follow_up, instance
 from karnak_core.model import Instance, Outgoing, State, now_ms
 from karnak_core.spool import afterwards
 from karnak_core.spool.files import SpoolFolder
@@ -84,7 +84,7 @@ def done(connection: sa.Connection, row: FollowUpRow, owner: str, words: str) ->
     if not _settle(connection, row, owner, state=DONE, reason=words, attempted=1, not_before=None):
         return []
     afterwards.touch(connection, [row.delivery_id])
-    return forget_files(connection, [row.original.id])
+    return forget_instances(connection, [row.original.id])
 
 
 def failed(connection: sa.Connection, row: FollowUpRow, owner: str, reason: str) -> None:
@@ -165,9 +165,25 @@ def rename(connection: sa.Connection, part: Part, new: str) -> tuple[int, list[s
             .where(follow_up.c.id.in_([row.id for row in twice]))
             .values(state=State.DISCARDED, reason="another follow-up does it", not_before=None, finished_at=now_ms())
         )
-        removable = forget_files(connection, [row.instance_id for row in twice])
+        removable = forget_instances(connection, [row.instance_id for row in twice])
     moved = connection.execute(sa.update(follow_up).where(mine).values(part=new)).rowcount
     return moved, removable
+
+
+def forget_instances(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
+    """Take the bytes from those of these instances that nothing needs, and forget those whose deliveries are forgotten.
+
+    Lock the instances before. Return the paths of files, to be removed once this is durable.
+    """
+    paths = forget_files(connection, instances)
+    connection.execute(
+        sa.delete(instance).where(
+            instance.c.id.in_(instances),
+            instance.c.path.is_(None),
+            ~sa.exists().where(delivery.c.instance_id == instance.c.id),
+        )
+    )
+    return paths
 
 
 def _open(part: Part) -> sa.ColumnElement[bool]:

@@ -92,6 +92,9 @@ class Token:
         self._kheops = kheops
         self._lock = threading.Lock()
         self._known: Known | None = None
+        #: when the token that was asked about last expires, or has expired; None: not known
+        self.expires: float | None = None
+        self._expiring = ""
 
     def checked(self, *, anew: bool = False) -> Known:
         """Return what is known of it, once Kheops has said that it is good for what it is needed for.
@@ -115,19 +118,13 @@ class Token:
             if not anew and known is not None and known.token == token and time.time() < known.until:
                 return known
             self._known = None
-            self._known = self._introspected(token, known)
+            self._known = self._introspected(token)
             return self._known
 
     def forget(self) -> None:
         """Ask Kheops again before the next use."""
         with self._lock:
             self._known = None
-
-    @property
-    def expires(self) -> float | None:
-        """When it expires, seconds since 1970, as far as is known."""
-        known = self._known
-        return known.expires if known else None
 
     def _text(self) -> str:
         text = self._reveal().strip()
@@ -137,13 +134,16 @@ class Token:
             raise Misconfigured(f"the {self.name} {error}") from None
         return text
 
-    def _introspected(self, token: str, before: Known | None) -> Known:
+    def _introspected(self, token: str) -> Known:
         said = self._said(token)
         now = time.time()
         expires = _moment(said.get("exp"))
-        if said.get("active") is not True:
-            if expires is None and before is not None and before.token == token:
-                expires = before.expires
+        active = said.get("active") is True
+        if expires is None and not active and token == self._expiring:
+            # of one that is not active, it is not told any more
+            expires = self.expires
+        self._expiring, self.expires = token, expires
+        if not active:
             if expires is not None and expires <= now:
                 raise Misconfigured(f"the {self.name} expired on {_date(expires)}")
             raise Misconfigured(f"the {self.name} is not valid, says {self._kheops.peer}: unknown, revoked or expired")

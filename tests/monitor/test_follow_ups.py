@@ -29,7 +29,7 @@ from karnak_core.model import Due, Header, OpenContext, Outcome, Outgoing, State
 from karnak_core.monitor.follow_ups import AT_ONCE, FollowUps
 from karnak_core.part10 import file_beginning
 from karnak_core.plugins import load
-from karnak_core.spool import leases, processes
+from karnak_core.spool import leases, processes, retention
 from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.files import SpoolFolder, SpoolWriter
 from karnak_core.spool.record import Received, record
@@ -436,6 +436,46 @@ def test_nothing_more_is_begun_after_the_end_and_what_is_left_waits(setting: Set
         event.set()
     setting.end()
     assert setting.states() == {"done": AT_ONCE, "pending": 20 - AT_ONCE}
+
+
+class Unsure:
+    """A ledger whose connection breaks right after it has leased something."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.breaks = True
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._database, name)
+
+    @contextmanager
+    def write(self, *, durable: bool = True) -> Iterator[sa.Connection]:
+        with self._database.write(durable=durable) as connection:
+            yield connection
+        if not durable and self.breaks:
+            self.breaks = False
+            raise sa.exc.OperationalError("COMMIT", None, Exception("server closed the connection"))
+
+
+def test_what_was_leased_without_our_knowing_is_given_back(setting: Setting) -> None:
+    unsure: Any = Unsure(setting.database)
+    setting.database = unsure
+    setting.loop = setting.make_loop("unsure")
+    setting.send("1", "one")
+    setting.start()
+    setting.wait(lambda: setting.states() == {"done": 1})
+    assert not unsure.breaks
+    assert len(setting.one.calls) == 1
+
+
+def test_instance_whose_delivery_is_forgotten_goes_with_what_followed_it(setting: Setting) -> None:
+    setting.send("1", "one", file=True)
+    assert retention.forget_finished(setting.database, days=0, at_most=0) == 1
+    assert setting.kept() == 1
+    setting.start()
+    setting.wait(lambda: setting.states() == {"done": 1} and setting.kept() == 0)
+    with setting.database.read() as connection:
+        assert connection.execute(sa.select(instance)).all() == []
 
 
 def test_instance_with_what_could_not_be_decided_is_kept(setting: Setting) -> None:

@@ -247,9 +247,11 @@ def test_token_that_expires_while_it_is_believed_is_asked_about_again(
     share(album)
     while time.time() <= expires:
         threading.Event().wait(0.05)
-    with pytest.raises(Misconfigured, match=r"the destination token expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
-        share(album)
+    for _ in range(2):
+        with pytest.raises(Misconfigured, match=r"the destination token expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
+            share(album)
     assert kheops.shared["ALBUM-1", SERIES] == 1
+    assert album.expiries() == {"destination token": expires}
     kheops.tokens["ALBUM-1"].exp = None  # renewed
     share(album)
 
