@@ -109,6 +109,7 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, peer: RunningStoreSCP) -> 
         return {"ae_title": ae_title, "destinations": [{"name": "peer", **peer_keys, **keys}]}
 
     configuration = {
+        "clinical_log": {"file": "logs/clinical.log"},
         "profiles": [f"{name}.yml" for name in ("morph", "keeps", "leaky")],
         "projects": [
             {"name": "STUDY-A", "profile": "Dicom Basic Profile", "secret": SECRET},
@@ -325,3 +326,27 @@ def test_uids_are_the_same_in_every_process_and_run(gateway: RunningGateway, tmp
     uid = generate_uid()
     path = make_file(tmp_path, ClinicalTrialSubjectID="PSN-S", SOPInstanceUID=uid, PatientID="SAME-1")
     assert sent(gateway, "BASIC", path)["sent_sop_instance_uid"] == HASHER.uid(uid)
+
+
+def test_the_clinical_log_says_who_was_de_identified_and_no_other_log_does(
+    gateway: RunningGateway, tmp_path: Path
+) -> None:
+    patient = "CLINICAL-8123"
+    elements = {"PatientID": patient, "IssuerOfPatientID": "EAST", "ClinicalTrialSubjectID": "PSN-8"}
+    row = sent(gateway, "BASIC", make_file(tmp_path, **elements))
+    sent(gateway, "MORPH", make_file(tmp_path, **elements))
+    path = gateway.data / "logs" / "clinical.log"
+    lines = gateway.wait_until(
+        lambda: path.exists() and [line for line in path.read_text("utf-8").splitlines() if patient in line]
+    )
+    # what was only morphed is still the patient's
+    (line,) = map(json.loads, lines)
+    assert (line["forward_node"], line["destination"], line["state"]) == ("BASIC", "peer", "sent")
+    assert (line["project"], line["profile"]) == ("STUDY-A", "Dicom Basic Profile")
+    assert line["profile_codenames"] == ["basic.dicom.profile"]
+    assert (line["issuer_of_patient_id"], line["patient_id"]) == ("EAST", patient)
+    assert line["sent_patient_id"] not in ("", patient)
+    assert line["sop_instance_uid"] == row["sop_instance_uid"]
+    assert line["sent_sop_instance_uid"] == row["sent_sop_instance_uid"] != row["sop_instance_uid"]
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert patient not in gateway.log.read_text()
