@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import Any
 
 import click
 from rich.markup import escape
@@ -16,7 +15,6 @@ from karnak_core.monitor import standing, story
 from karnak_core.monitor.next_step import Next
 from karnak_core.monitor.story import Afterwards, AtDestination, Group, Reception, Story
 from karnak_core.spool import standing as ledger
-from karnak_core.spool.views import iso
 
 
 @click.command()
@@ -42,7 +40,7 @@ def why(place: Place, uid: str, as_json: bool) -> None:
             FAILED,
         )
     if as_json:
-        click.echo(json.dumps(_with_times(found.to_json())))
+        click.echo(json.dumps(story.with_times(found)))
         return
     out = console()
     for line in _lines(found):
@@ -130,12 +128,3 @@ def _next(following: Next) -> Iterator[str]:
 
 def _number(count: int, noun: str) -> str:
     return f"1 {noun}" if count == 1 else f"{count} {noun}s"
-
-
-def _with_times(value: Any, name: str = "") -> Any:
-    """Return JSON whose times are ISO 8601."""
-    if isinstance(value, dict):
-        return {key: _with_times(inner, key) for key, inner in value.items()}
-    if isinstance(value, list | tuple):
-        return [_with_times(inner, name) for inner in value]
-    return iso(value) if isinstance(value, int) and (name in ("at", "since") or name.endswith("_at")) else value

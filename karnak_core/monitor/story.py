@@ -14,6 +14,7 @@ from karnak_core.monitor import next_step
 from karnak_core.monitor.labels import label
 from karnak_core.monitor.next_step import Next, Situation
 from karnak_core.spool import health, stories
+from karnak_core.spool.views import iso
 
 #: deliveries of a group that are named
 NAMED = 5
@@ -139,6 +140,20 @@ def tell(connection: sa.Connection, configuration: Configuration, uid: str, *, r
         receptions=_receptions(found.deliveries),
         destinations=told,
     )
+
+
+def with_times(found: Story) -> dict[str, Any]:
+    """Return a story as JSON whose times are ISO 8601 in UTC: what ``karnak why --json`` prints."""
+    told: dict[str, Any] = _iso(found.to_json())
+    return told
+
+
+def _iso(value: Any, name: str = "") -> Any:
+    if isinstance(value, dict):
+        return {key: _iso(inner, key) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_iso(inner, name) for inner in value]
+    return iso(value) if isinstance(value, int) and (name == "at" or name.endswith("_at")) else value
 
 
 def _option(kind: str, uid: str) -> str:
