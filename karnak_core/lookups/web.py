@@ -177,7 +177,7 @@ class _Adapter(HTTPAdapter):
     """Connects with a TLS context of our own, certifi's authorities left out."""
 
     def __init__(self, context: ssl.SSLContext) -> None:
-        self._tls: dict[str, Any] = {"ssl_context": context, "cert_reqs": "CERT_REQUIRED"}
+        self._tls: dict[str, Any] = {"ssl_context": context, "cert_reqs": context.verify_mode}
         if not context.check_hostname:
             self._tls["assert_hostname"] = False
         super().__init__(pool_maxsize=KEPT_CONNECTIONS, max_retries=NO_RETRY)

@@ -108,27 +108,30 @@ def save_node(database: Database, node: DicomNode, number: int | None = None) ->
         There is no node of this number.
     """
     _refuse(node_problems(node))
-    return _saved(database, tool_node, _node_values(node), number, "ae_title", get_node)
+    saved = _saved(database, tool_node, _node_values(node), number, "ae_title")
+    with database.read() as connection:
+        return get_node(connection, saved)
 
 
 def save_endpoint(database: Database, endpoint: WebEndpoint, number: int | None = None) -> StoredEndpoint:
     """Add an endpoint, or put it in the place of another one; raises as :func:`save_node`."""
     _refuse(endpoint_problems(endpoint))
-    return _saved(database, tool_endpoint, _endpoint_values(endpoint), number, "url", get_endpoint)
+    saved = _saved(database, tool_endpoint, _endpoint_values(endpoint), number, "url")
+    with database.read() as connection:
+        return get_endpoint(connection, saved)
 
 
-def _saved(database: Database, table: sa.Table, values: dict[str, Any], number: int | None, key: str, get: Any) -> Any:
+def _saved(database: Database, table: sa.Table, values: dict[str, Any], number: int | None, key: str) -> int:
     try:
         with database.write() as connection:
             if number is None:
                 _refuse_too_many(connection, table, 1)
                 inserted = connection.execute(sa.insert(table).values(values)).inserted_primary_key
                 assert inserted is not None
-                number = inserted[0]
-            else:
-                get(connection, number)
-                connection.execute(sa.update(table).where(table.c.id == number).values(values))
-            return get(connection, number)
+                return int(inserted[0])
+            if not connection.execute(sa.update(table).where(table.c.id == number).values(values)).rowcount:
+                raise NotFound("there is no such entry")
+            return number
     except IntegrityError:
         raise ConfigurationError([ConfigProblem(place=key, message="is in the list already")]) from None
 
