@@ -30,10 +30,15 @@ def masked(value: Any) -> Any:
     return value
 
 
-def unmasked(value: Any, before: Any) -> Any:
-    """Return a document in which masked secrets are those of the document before.
+def unmasked(value: Any, before: Any, at: str = "") -> Any:
+    """Return a document, or a part of one, in which masked secrets are those of the one before.
 
     Entries of lists are found again by ``name`` or ``ae_title``, else by their position.
+
+    Parameters
+    ----------
+    at
+        The place of the part, for messages.
 
     Raises
     ------
@@ -43,7 +48,9 @@ def unmasked(value: Any, before: Any) -> Any:
     problems: list[ConfigProblem] = []
     result = _unmasked(value, before, (), problems)
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(
+            [ConfigProblem(place=f"{at}.{one.place}".lstrip("."), message=one.message) for one in problems]
+        )
     return result
 
 

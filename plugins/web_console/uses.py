@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from karnak_core.config.models import Configuration
 from karnak_core.config.uses import authenticators_in
-from karnak_core.errors import Conflict
+from karnak_plugins.web_console.refusals import Refused
 
 
 def of_profile(configuration: Configuration, name: str) -> list[str]:
@@ -44,6 +44,6 @@ def _of_authenticator(configuration: Configuration, name: str) -> Iterator[str]:
 
 
 def refuse_in_use(what: str, name: str, uses: list[str]) -> None:
-    """Raise Conflict where something is used, with what uses it."""
+    """Raise Refused (409) where something is used, with what uses it."""
     if uses:
-        raise Conflict(f"{what} {name!r} is used by {', '.join(uses)}; take it away there first")
+        raise Refused(409, f"{what} {name!r} is used by {', '.join(uses)}; take it away there first")
