@@ -53,6 +53,7 @@ def _expiries(place: Place, following: store.Following) -> Iterator[Expiry]:
         # whoever has no key to the secrets may still see how things stand
         return
     yield from expiries.tokens(contexts.of(following.configuration, "", "").authenticators)
+    contexts.close_all_but(None)
 
 
 def _show(found: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ A new section is one model here and one field of :class:`Configuration`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePosixPath
 from typing import Annotated, ClassVar
 
 from pydantic import BaseModel, Field, ValidationInfo, field_validator
@@ -30,6 +31,8 @@ from karnak_core.config.tls import ServerTLS
 from karnak_core.pixels.syntaxes import NATIVE, transfer_syntax
 
 DAY = 86400.0
+#: what Karnak itself keeps in its data directory, beside files called karnak.…
+OURS = frozenset({"spool", "work", "tmp", "wake", "node-id", "serve.lock", "secret.key"})
 
 Port = Annotated[int, Field(ge=1, le=65535)]
 
@@ -82,9 +85,23 @@ class Monitoring(Model):
 class ClinicalLog(Model):
     """Which de-identified instance was which: a file that identifies patients."""
 
-    file: str = Field(min_length=1, description="path, below the data directory unless it is absolute")
+    file: str = Field(min_length=1, max_length=4096, description="path, below the data directory unless it is absolute")
     max_bytes: Size = Field(default=100 * 2**20, ge=1024, description="a file that is larger is put aside")
     backups: int = Field(default=10, ge=1, le=1000, description="files put aside that are kept")
+
+    @field_validator("file")
+    @classmethod
+    def _has_a_place_of_its_own(cls, value: str) -> str:
+        if not value.isprintable() or value.endswith("/"):
+            raise ValueError(f"{value!r} is not the path of a file")
+        path = PurePosixPath(value)
+        if path.is_absolute():
+            return value
+        if ".." in path.parts:
+            raise ValueError(f"{value!r} leads out of the data directory; write an absolute path")
+        if not path.parts or path.parts[0] in OURS or path.parts[0].startswith("karnak."):
+            raise ValueError(f"{value!r} is what Karnak itself keeps; choose another file")
+        return value
 
 
 class ApplicationEntity(Model):

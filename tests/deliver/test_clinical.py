@@ -10,7 +10,9 @@ import threading
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
+from karnak_core.config.models import ClinicalLog as ConfiguredLog
 from karnak_core.deliver.clinical import ClinicalLog, append
 from karnak_core.model import Delivery, Instance, Outcome, Outgoing, State
 
@@ -146,3 +148,16 @@ def test_a_full_disk_is_an_error_that_leaves_nothing_half(tmp_path: Path, caplog
     (tmp_path / "clinical.log").symlink_to("/dev/full")
     log(tmp_path / "clinical.log").note([(DELIVERY, SENT)])
     assert "cannot be written" in caplog.text
+
+
+@pytest.mark.parametrize(
+    "file", ["karnak.db", "karnak.db-wal", "spool/x", "secret.key", "../clinical.log", "logs/", "a\nb", ".", ""]
+)
+def test_it_is_never_written_over_what_karnak_keeps(file: str) -> None:
+    with pytest.raises(ValidationError):
+        ConfiguredLog(file=file)
+
+
+@pytest.mark.parametrize("file", ["clinical.log", "logs/clinical.log", "/var/log/karnak/clinical.log"])
+def test_it_may_stand_anywhere_else(file: str) -> None:
+    assert ConfiguredLog(file=file).file == file

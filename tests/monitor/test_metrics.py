@@ -20,6 +20,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from karnak_core.config.models import ClinicalLog, Configuration, ForwardNode, Monitoring, Storage
 from karnak_core.database import Database, open_database
 from karnak_core.database.tables import follow_up, process
+from karnak_core.errors import KarnakError
 from karnak_core.model import Header, OpenContext, Outcome, Outgoing, State, now_ms
 from karnak_core.monitor.endpoint import Endpoint
 from karnak_core.monitor.expiries import of_follow_ups
@@ -269,6 +270,17 @@ def test_it_moves_with_the_configuration_and_ends_with_it(site: Site) -> None:
         requests.get(f"http://127.0.0.1:{site.endpoint.port}/healthz", timeout=2)
     site.follows.configuration = site.follows.configuration.model_copy(update={"monitoring": Monitoring(port=0)})
     assert site.get("/healthz").status_code == 200
+
+
+def test_a_port_that_is_taken_is_an_error_that_names_it(site: Site) -> None:
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        follows: Any = Follows(Configuration(monitoring=Monitoring(port=port)))
+        second = Endpoint(site.database, site.folder, follows, site.contexts, site.data)
+        with pytest.raises(KarnakError, match=f"monitoring: cannot listen on 127.0.0.1:{port}: Address already in use"):
+            second.run(threading.Event())
 
 
 # ---- whoever connects --------------------------------------------------------------------------------------------
