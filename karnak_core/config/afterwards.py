@@ -12,7 +12,7 @@ from pydantic import Field
 from karnak_core.config.names import NameOrBlank
 from karnak_core.config.parts import Part
 from karnak_core.config.quantities import Duration
-from karnak_core.config.secret import Secret
+from karnak_core.config.secret import Origin, Secret
 
 DAY = 86400.0
 
@@ -30,34 +30,34 @@ class Afterwards(Part):
         if self.name:
             return self.name
         written = self.options.model_dump(mode="json", fallback=str)
-        for key in type(self.options).model_fields:
-            if isinstance(getattr(self.options, key), Secret):
-                # sealed anew it would look like another one
+        for key, secret in self._secrets().items():
+            if secret.origin in (Origin.ENV, Origin.FILE):
+                written[key] = [str(secret.origin), secret.where]
+            else:
+                # sealed anew, or renewed, it would look like another one
                 written.pop(key, None)
         return f"{self.type[:60]}-{_digest(written, 12)}"
 
     @property
     def secrets_digest(self) -> str:
         """Six digits that tell it from one that differs in its secrets only."""
-        found = {
-            key: (str(value.origin), value.where)
-            for key in type(self.options).model_fields
-            if isinstance(value := getattr(self.options, key), Secret)
-        }
-        return _digest(found, 6)
+        return _digest({key: (str(secret.origin), secret.where) for key, secret in self._secrets().items()}, 6)
+
+    def _secrets(self) -> dict[str, Secret]:
+        fields = {key: getattr(self.options, key) for key in type(self.options).model_fields}
+        return {key: value for key, value in fields.items() if isinstance(value, Secret)}
 
 
 P = TypeVar("P", bound=Afterwards)
 
 
 def by_key(parts: Iterable[P]) -> dict[str, P]:
-    """Return parts of one destination by what the ledger knows them by: those that are alike told apart."""
-    alike: dict[str, list[P]] = {}
+    """Return parts of one destination by what the ledger knows them by; of those alike, all but the first by more."""
+    found: dict[str, P] = {}
     for part in parts:
-        alike.setdefault(part.key, []).append(part)
-    return {
-        key if len(some) == 1 else f"{key}{part.secrets_digest}": part for key, some in alike.items() for part in some
-    }
+        key = part.key if part.key not in found else f"{part.key}{part.secrets_digest}"
+        found.setdefault(key, part)
+    return found
 
 
 def _digest(value: object, digits: int) -> str:

@@ -9,9 +9,9 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Mapping
+import time
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,9 +20,9 @@ from karnak_core.config.afterwards import by_key
 from karnak_core.config.models import Configuration, Destination
 from karnak_core.config.store import Following
 from karnak_core.database import Database
-from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
-from karnak_core.kinds import Kind
-from karnak_core.model import FollowUp, OpenContext, now_ms
+from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable
+from karnak_core.model import now_ms
+from karnak_core.monitor.follow_up_part import FollowUpPart
 from karnak_core.monitor.telling import OpenContexts, back_off
 from karnak_core.original import LazyHeader
 from karnak_core.spool import follow_ups
@@ -32,10 +32,10 @@ from karnak_core.spool.follow_ups import FollowUpRow, Part
 
 logger = logging.getLogger(__name__)
 
-#: subjects that one follow-up of a destination does at once; one while it does not work
-AT_ONCE: Final = 4
 #: seconds between two looks at what is due, where nothing rings
 LOOK_AGAIN: Final = 1.0
+#: seconds that what is under way gets at the end
+END_SECONDS: Final = 5.0
 #: seconds until what cannot be stored is stored again
 STORE_AGAIN: Final = 1.0
 
@@ -68,7 +68,7 @@ class FollowUps:
         self._bell = bell
         self._owner = owner
         self._version: int | None = None
-        self._parts: dict[Part, _Part] = {}
+        self._parts: dict[Part, FollowUpPart] = {}
         #: held while leasing: what we have leased is in ``_under_way``, or nobody knows
         self._leasing = threading.Lock()
         self._under_way: set[int] = set()
@@ -76,7 +76,7 @@ class FollowUps:
         self._threads: set[threading.Thread] = set()
 
     def run(self, stop: threading.Event) -> None:
-        """Do what is due; then wait for what is under way."""
+        """Do what is due; then wait for what is under way, but not for what hangs: it is given back, and done again."""
         while not stop.is_set():
             heard = self._bell.heard()
             try:
@@ -85,8 +85,9 @@ class FollowUps:
                 logger.error("the ledger cannot be used: %s", type(error).__name__)
                 wait = LOOK_AGAIN
             self._bell.wait(heard, wait)
+        deadline = time.monotonic() + END_SECONDS
         for thread in list(self._threads):
-            thread.join()
+            thread.join(max(0.0, deadline - time.monotonic()))
         for part in self._parts.values():
             part.retire()
         self._parts, self._version = {}, None
@@ -118,12 +119,12 @@ class FollowUps:
         """
         return [(key, name, at) for key, part in list(self._parts.items()) for name, at in part.expiries().items()]
 
-    def _begin(self, part: _Part, stop: threading.Event) -> None:
+    def _begin(self, part: FollowUpPart, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._work, args=(part, stop), name="/".join(part.key), daemon=True)
         self._threads.add(thread)
         thread.start()
 
-    def _work(self, part: _Part, stop: threading.Event) -> None:
+    def _work(self, part: FollowUpPart, stop: threading.Event) -> None:
         """Do one after the other, until nothing is due."""
         worked = False
         try:
@@ -145,7 +146,7 @@ class FollowUps:
             if worked:
                 self._bell.ring()
 
-    def _claim(self, part: _Part) -> FollowUpRow | None:
+    def _claim(self, part: FollowUpPart) -> FollowUpRow | None:
         with self._leasing:
             try:
                 with self._database.write(durable=False) as connection:
@@ -163,7 +164,7 @@ class FollowUps:
                 follow_ups.give_back_all_but(connection, self._owner, self._under_way)
             self._doubt = False
 
-    def _do(self, part: _Part, row: FollowUpRow) -> Result:
+    def _do(self, part: FollowUpPart, row: FollowUpRow) -> Result:
         try:
             follow_up = part.opened()
             with LazyHeader(row.original) as header:
@@ -178,7 +179,7 @@ class FollowUps:
             logger.exception("follow-up %s of %s/%s failed", part.key[2], *part.key[:2])
             return Result(error=Retryable(f"unexpected {type(error).__name__}; see the log"))
 
-    def _store(self, part: _Part, row: FollowUpRow, result: Result, stop: threading.Event) -> FollowUpRow | None:
+    def _store(self, part: FollowUpPart, row: FollowUpRow, result: Result, stop: threading.Event) -> FollowUpRow | None:
         """Store how it ended, however long that takes: while this process lives, nobody else does. Return the next."""
         recovered = part.note(result.error)
         while True:
@@ -195,7 +196,7 @@ class FollowUps:
         self._folder.remove(removable)
         return None if stop.is_set() or not part.may_go_on() else self._claim(part)
 
-    def _settle(self, part: _Part, row: FollowUpRow, result: Result, *, recovered: bool) -> list[str]:
+    def _settle(self, part: FollowUpPart, row: FollowUpRow, result: Result, *, recovered: bool) -> list[str]:
         removable: list[str] = []
         with self._database.write() as connection:
             match result.error:
@@ -222,7 +223,7 @@ class FollowUps:
         version, configuration = self._following.version, self._following.configuration
         if version == self._version:
             return
-        parts: dict[Part, _Part] = {}
+        parts: dict[Part, FollowUpPart] = {}
         for node in configuration.forward_nodes:
             for destination in node.destinations:
                 for key, configured in by_key(destination.follow_ups).items():
@@ -244,9 +245,11 @@ class FollowUps:
             with self._database.write() as connection:
                 follow_ups.due_now(connection, of)
 
-    def _make(self, configuration: Configuration, key: Part, destination: Destination, configured: Configured) -> _Part:
+    def _make(
+        self, configuration: Configuration, key: Part, destination: Destination, configured: Configured
+    ) -> FollowUpPart:
         kind = self._following.plugins.follow_ups[configured.type]
-        return _Part(
+        return FollowUpPart(
             key,
             configured=configured,
             kind=kind,
@@ -278,105 +281,6 @@ class FollowUps:
         self._folder.remove(removable)
         logger.warning("%s/%s: a follow-up was removed from the configuration; %d %s", *of[:2], count, words)
         self._bell.ring()
-
-
-class _Part:
-    """A follow-up of a destination: its settings, the open part, and what is under way."""
-
-    def __init__(
-        self,
-        key: Part,
-        *,
-        configured: Configured,
-        kind: Kind[Any, FollowUp],
-        context: OpenContext,
-        destination: Destination,
-        used: object,
-    ) -> None:
-        self.key = key
-        self.configured = configured
-        #: the destination is paused or disabled: nothing is told to that system
-        self.held = destination.paused or not destination.enabled
-        #: seconds, see the keys of destinations
-        self.first, self.longest, self.give_up_after = (
-            destination.retry_first,
-            destination.retry_longest,
-            destination.retry_for,
-        )
-        self._kind = kind
-        self._context = context
-        self._used = used
-        self._lock = threading.Lock()
-        self._part: FollowUp | None = None
-        self._active = 0
-        self._retired = False
-        self._troubled = False
-
-    def same_as(self, other: _Part) -> bool:
-        """Say whether the other one does the same in the same way."""
-        return self._settings() == other._settings()
-
-    def _settings(self) -> object:
-        rule = self.first, self.longest, self.give_up_after
-        return self.configured, rule, self._used, self._context
-
-    def expiries(self) -> Mapping[str, float]:
-        """Return what the open part says of it; nothing, while it is not open."""
-        ask = getattr(self._part, "expiries", None)
-        found: Mapping[str, float] = ask() if ask is not None else {}
-        return found
-
-    def take(self, due: int) -> int:
-        """Return how many more threads may be at work, for so much that is due, and count them."""
-        with self._lock:
-            count = max(0, min(due, (1 if self._troubled else AT_ONCE) - self._active))
-            self._active += count
-            return count
-
-    def may_go_on(self) -> bool:
-        """Say whether a thread may take the next one."""
-        with self._lock:
-            return not self.held and not self._retired and (self._active == 1 or not self._troubled)
-
-    def leave(self) -> None:
-        """Count a thread that ends; the last one closes what was replaced."""
-        with self._lock:
-            self._active -= 1
-        self._close_if_unused()
-
-    def opened(self) -> FollowUp:
-        """Return the open part."""
-        with self._lock:
-            if self._part is None:
-                self._part = self._kind.open(self.configured.options, self._context)
-            return self._part
-
-    def note(self, error: DeliveryError | None) -> bool:
-        """Note how an attempt ended; say whether it works again."""
-        with self._lock:
-            was, self._troubled = self._troubled, isinstance(error, Unreachable | Misconfigured)
-            trouble = self._troubled
-        if trouble and not was and error is not None:
-            logger.warning("follow-up %s of %s/%s does not work: %s", self.key[2], *self.key[:2], error.reason)
-        elif was and not trouble:
-            logger.info("follow-up %s of %s/%s works again", self.key[2], *self.key[:2])
-        return was and not trouble
-
-    def retire(self) -> None:
-        """Close it, as soon as nothing is under way."""
-        with self._lock:
-            self._retired = True
-        self._close_if_unused()
-
-    def _close_if_unused(self) -> None:
-        with self._lock:
-            if not self._retired or self._active or self._part is None:
-                return
-            part, self._part = self._part, None
-        try:
-            part.close()
-        except Exception:
-            logger.exception("follow-up %s of %s/%s failed to close", self.key[2], *self.key[:2])
 
 
 def _in(seconds: float) -> int:

@@ -26,7 +26,8 @@ from karnak_core.database.tables import content, follow_up, instance
 from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.kinds import Kind
 from karnak_core.model import Due, Header, OpenContext, Outcome, Outgoing, State, now_ms
-from karnak_core.monitor.follow_ups import AT_ONCE, FollowUps
+from karnak_core.monitor.follow_up_part import AT_ONCE
+from karnak_core.monitor.follow_ups import FollowUps
 from karnak_core.part10 import file_beginning
 from karnak_core.plugins import load
 from karnak_core.spool import leases, processes, retention

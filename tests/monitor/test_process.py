@@ -18,7 +18,7 @@ from karnak_core.model import State, now_ms
 from karnak_core.monitor.loops import Loop
 from karnak_core.monitor.process import MonitorProcess
 from karnak_core.plugins import load
-from karnak_core.spool import processes
+from karnak_core.spool import leases, lost, processes
 from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.wakeups import AFTERWARDS, open_wakeups
 from karnak_core.testing import one_node, run_gateway
@@ -102,6 +102,17 @@ def test_what_a_dead_process_had_is_pending_again(tmp_path: Path) -> None:
                 ("alive", State.LEASED, "alive"),
                 ("dead", State.PENDING, None),
             ]
+
+
+def test_what_kills_every_process_ends_as_failed_and_is_kept(tmp_path: Path) -> None:
+    with closing(open_database(None, tmp_path)) as database, database.write() as connection:
+        connection.execute(leased(follow_up, "0", instance_id=1, delivery_id=1, subject="deadly", sent={}))
+        for attempt in range(lost.MOST_CRASHES):
+            connection.execute(sa.update(follow_up).values(state=State.LEASED, lease_owner=str(attempt)))
+            leases.release(connection, [str(attempt)], crashed=True)
+        row = connection.execute(sa.select(follow_up)).one()
+    assert (row.state, row.attempts, row.lease_owner) == (State.FAILED, lost.MOST_CRASHES, None)
+    assert row.not_before is not None
 
 
 def test_monitor_process_that_is_killed_is_started_again(tmp_path: Path) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import ssl
 import threading
 import time
 from collections import Counter
@@ -46,7 +47,7 @@ class Token:
 class KheopsServer:
     """Albums by their write tokens."""
 
-    def __init__(self, *, seed: int = 1) -> None:
+    def __init__(self, *, seed: int = 1, tls: ssl.SSLContext | None = None) -> None:
         self.tokens = {"SOURCE": Token("read send"), "ALBUM-1": Token("write"), "ALBUM-2": Token("write")}
         #: SOP Instance UIDs, by series
         self.stored: dict[Series, list[str]] = {}
@@ -86,7 +87,9 @@ class KheopsServer:
 
         self._server = Server(("127.0.0.1", 0), Handler)
         self.port = int(self._server.server_address[1])
-        self.api_url = f"http://127.0.0.1:{self.port}/api"
+        if tls is not None:
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
+        self.api_url = f"http{'s' if tls else ''}://127.0.0.1:{self.port}/api"
         self.stow_url = f"http://127.0.0.1:{self.port}/api/studies"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
 

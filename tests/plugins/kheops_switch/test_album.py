@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import ssl
 import threading
 import time
 from collections.abc import Callable
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from kheops_server import KheopsServer
 from pydicom import Dataset
 
@@ -276,6 +278,20 @@ def test_tokens_that_are_valid_but_not_allowed_to_are_told_from_others(
     kheops.answers = [403]
     with pytest.raises(Misconfigured, match="HTTP 403; both tokens are valid"):
         share(make_album())
+
+
+def test_certificate_of_kheops_is_checked(make_album: MakeAlbum, tmp_path: Path) -> None:
+    authority = trustme.CA()
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(tmp_path / "ca.pem")
+    with KheopsServer(tls=context) as secured:
+        store(secured)
+        with pytest.raises(Misconfigured, match="certificate that is not trusted"):
+            share(make_album(api_url=secured.api_url))
+        assert not secured.tokens["SOURCE"].introspected
+        share(make_album(api_url=secured.api_url, tls={"ca": str(tmp_path / "ca.pem")}))
+        assert secured.in_album("ALBUM-1") == {SERIES}
 
 
 def test_another_server_is_not_taken_for_kheops(kheops: KheopsServer, make_album: MakeAlbum) -> None:

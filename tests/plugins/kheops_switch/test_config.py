@@ -59,10 +59,18 @@ def test_same_album_twice_is_refused() -> None:
 
 
 def test_albums_that_differ_in_a_token_only_are_two() -> None:
-    destination = configured(ALBUM, {**ALBUM, "destination_token": {"env": "T3"}})
-    keys = list(by_key(destination.follow_ups))
+    one, other = ALBUM, {**ALBUM, "destination_token": {"env": "T3"}}
+    keys = list(by_key(configured(one, other).follow_ups))
     assert len(set(keys)) == 2
-    assert list(by_key(reversed(destination.follow_ups))) == keys[::-1]
+    assert list(by_key(configured(other, one).follow_ups)) == keys[::-1]
+    assert list(by_key(configured(one).follow_ups)) == keys[:1]
+
+
+def test_album_stays_what_it_is_when_one_is_added_that_differs_in_a_written_token_only() -> None:
+    one, other = ({**ALBUM, "destination_token": text} for text in ("ONE", "OTHER"))
+    keys = list(by_key(configured(one, other).follow_ups))
+    assert len(set(keys)) == 2
+    assert list(by_key(configured(one).follow_ups)) == keys[:1]
 
 
 def test_renewed_token_is_of_the_same_album() -> None:
