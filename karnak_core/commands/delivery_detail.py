@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
 import sqlalchemy as sa
@@ -9,6 +10,7 @@ from rich.markup import escape
 
 from karnak_core.commands.people import STYLES, console, size
 from karnak_core.database.tables import delivery, follow_up, instance, notification
+from karnak_core.spool import history
 from karnak_core.spool.views import Filter, deliveries, iso
 
 
@@ -30,6 +32,7 @@ def detail(connection: sa.Connection, number: int) -> dict[str, Any] | None:
         "sent_facts": (row.sent_facts or row.facts) if gone else None,
         "kept": row.path is not None,
         "waits_for_pseudonym": row.waits_for is not None,
+        "decisions": [{**asdict(one), "decided_at": iso(one.decided_at)} for one in history.of(connection, [number])],
         "follow_ups": _after(connection, follow_up, found, follow_up.c.subject, _of_study()),
         "notifications": _after(
             connection,
@@ -94,6 +97,9 @@ def print_detail(found: dict[str, Any]) -> None:
         style = "yellow" if sent is not None and after != received.get(name, "") else ""
         line = f"{name:28} {escape(received.get(name, '')):40} {escape(after)}"
         out.print(f"[{style}]{line}[/]" if style else line)
+    for one in found["decisions"]:
+        before = f"; before that: {one['reason']}" if one["reason"] else ""
+        out.print(f"\n{one['what']} {one['decided_at']} by {escape(one['decided_by'])}{escape(before)}")
     for kind, word in (("follow_ups", "follow-up"), ("notifications", "notification")):
         for row in found[kind]:
             ended = row["finished_at"] or f"next {row['not_before']}"

@@ -195,6 +195,21 @@ pseudonym = sa.Table(
     ),
 )
 
+#: what people, and what they stored, decided about deliveries; goes with the delivery
+decision = sa.Table(
+    "decision",
+    metadata,
+    sa.Column("id", Id, primary_key=True),
+    sa.Column("delivery_id", Id, nullable=False),
+    # retried, discarded
+    sa.Column("what", sa.String(16), nullable=False),
+    # why the delivery stood as it did until then
+    sa.Column("reason", sa.Text, nullable=False),
+    sa.Column("decided_by", sa.String(128), nullable=False),
+    sa.Column("decided_at", sa.BigInteger, nullable=False),
+    sa.Index(None, "delivery_id"),
+)
+
 #: what is done after instances were sent, once for each subject; what is done is remembered
 follow_up = sa.Table(
     "follow_up",

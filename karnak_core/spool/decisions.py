@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import State, now_ms
-from karnak_core.spool import afterwards, health, leases, tallies, wakeups
+from karnak_core.spool import afterwards, health, history, leases, tallies, wakeups
 from karnak_core.spool.views import Filter, matching
 
 
@@ -26,6 +26,7 @@ def retry(connection: sa.Connection, chosen: Filter, by: str) -> int:
         destinations = sa.select(delivery.c.forward_node, delivery.c.destination).where(delivery.c.id.in_(chunk))
         for node, destination in connection.execute(destinations.distinct()).all():
             health.probe_now(connection, node, destination)
+        history.note(connection, chunk, history.RETRIED, by, now)
         connection.execute(
             sa.update(delivery)
             .where(delivery.c.id.in_(chunk))
@@ -54,6 +55,7 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
                 delivery.c.id.in_(chunk)
             )
         ).all()
+        history.note(connection, chunk, history.DISCARDED, by, now)
         connection.execute(
             sa.update(delivery)
             .where(delivery.c.id.in_(chunk))

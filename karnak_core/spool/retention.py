@@ -7,6 +7,7 @@ import sqlalchemy as sa
 from karnak_core.database import Database
 from karnak_core.database.tables import delivery, follow_up, instance, notification, study_watch
 from karnak_core.model import now_ms
+from karnak_core.spool import history
 from karnak_core.spool.files import SpoolFolder
 
 DAY_MS = 24 * 3600 * 1000
@@ -88,6 +89,7 @@ def _forget_chunk(connection: sa.Connection, cutoff: int) -> int:
     ).all()
     if not rows:
         return 0
+    history.forget(connection, [row.id for row in rows])
     connection.execute(sa.delete(delivery).where(delivery.c.id.in_([row.id for row in rows])))
     connection.execute(
         sa.delete(instance).where(

@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import STORING_LOCK, delivery, pseudonym
 from karnak_core.model import State, now_ms
-from karnak_core.spool import wakeups
+from karnak_core.spool import history, wakeups
 
 T = TypeVar("T")
 
@@ -58,6 +58,7 @@ def wake(connection: sa.Connection, keys: Collection[str], by: str) -> tuple[int
         ).all()
         if not rows:
             continue
+        history.note(connection, [row.id for row in rows], history.RETRIED, by, now)
         connection.execute(
             sa.update(delivery)
             .where(delivery.c.id.in_([row.id for row in rows]))

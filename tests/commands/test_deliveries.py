@@ -237,6 +237,17 @@ def test_retry_sends_what_failed_and_records_who_asked(
     row = site.row(path, "bad")
     assert (row["reason"], row["decided_by"]) == ("", "tester")
     assert row["decided_at"] >= row["received_at"]
+    shown = json.loads(karnak("deliveries", "show", str(row["id"]), "--json").stdout)
+    (decision,) = shown["decisions"]
+    assert (decision["what"], decision["decided_by"], decision["decided_at"]) == (
+        "retried",
+        "tester",
+        row["decided_at"],
+    )
+    assert "0xA900" in decision["reason"]
+    assert (
+        f"retried {row['decided_at']} by tester; before that: " in karnak("deliveries", "show", str(row["id"])).stdout
+    )
 
 
 def test_retry_leaves_alone_what_is_finished(karnak: Karnak, site: Site, tmp_path: Path) -> None:
