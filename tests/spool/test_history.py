@@ -51,9 +51,10 @@ def test_nothing_is_written_down_of_what_was_not_changed(ledger: Any) -> None:
 
 
 def test_decisions_are_forgotten_with_their_deliveries(ledger: Any) -> None:
-    for _ in range(2):
-        ledger.receive("a")
-    first, second = fail(ledger, "one"), fail(ledger, "two")
+    ledger.receive("a")
+    first = fail(ledger, "one")
+    ledger.receive("a")
+    second = fail(ledger, "two")
     with ledger.database.write() as connection:
         ledger.folder.remove(decisions.discard(connection, Filter(ids=[first, second]), "ada")[1])
         connection.execute(sa.update(delivery).where(delivery.c.id == first).values(finished_at=1))
