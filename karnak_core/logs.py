@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import logging
 import sys
+import traceback
 import warnings
+from collections.abc import Iterator
 
 import structlog
+
+from karnak_core.errors import KarnakError
 
 
 def configure(*, verbose: bool = False, role: str = "") -> None:
@@ -31,7 +35,7 @@ def configure(*, verbose: bool = False, role: str = "") -> None:
         processors=[
             structlog.stdlib.ProcessorFormatter.remove_processors_meta,
             _with_role(role),
-            *([] if people else [structlog.processors.format_exc_info]),
+            without_values,
             structlog.dev.ConsoleRenderer() if people else structlog.processors.JSONRenderer(),
         ],
     )
@@ -47,6 +51,37 @@ def configure(*, verbose: bool = False, role: str = "") -> None:
     # below WARNING it prints UIDs and identifiers
     logging.getLogger("pynetdicom").setLevel(logging.CRITICAL)
     logging.getLogger("pydicom").setLevel(logging.ERROR)
+
+
+def without_values(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """Turn an exception into its type and the places it came through: its text may quote a patient's data.
+
+    The text of our own errors is told, as it never does, and that of the operating system's.
+    """
+    found = event.pop("exc_info", None)
+    if found is True:
+        found = sys.exc_info()
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        event["exception"] = "\n".join(_lines(error))
+    return event
+
+
+def _lines(error: BaseException) -> Iterator[str]:
+    before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
+    if before is not None:
+        yield from _lines(before)
+        yield "which led to"
+    yield from (line.rstrip() for line in traceback.format_tb(error.__traceback__))
+    yield f"{type(error).__module__}.{type(error).__qualname__}{_told(error)}"
+
+
+def _told(error: BaseException) -> str:
+    if isinstance(error, KarnakError):
+        return f": {error}"
+    if isinstance(error, OSError) and error.strerror:
+        return f": {error.strerror}"
+    return ""
 
 
 def _with_role(role: str) -> structlog.typing.Processor:

@@ -31,6 +31,7 @@ LAYERS: Sequence[Sequence[str]] = (
 
 #: Neighbours on one line that may import one another: who -> whom.
 BESIDE = {
+    "logs": {"errors"},
     "summary": {"model"},
     "dimse": {"tls"},
     "pixels": {"deidentify", "part10"},

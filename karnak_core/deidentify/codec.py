@@ -69,9 +69,9 @@ def encode_dataset(dataset: Dataset, *, implicit: bool, little: bool = True) -> 
 
 
 def encode_around(
-    dataset: Dataset, group: int, without: Collection[int], *, implicit: bool, little: bool = True
+    dataset: Dataset, last: int, without: Collection[int], *, implicit: bool, little: bool = True
 ) -> tuple[bytes, bytes]:
-    """Return the elements up to a group, and those behind it, as bytes; raises as `encode_dataset` does.
+    """Return the elements up to a tag, and those behind it, as bytes; raises as `encode_dataset` does.
 
     Parameters
     ----------
@@ -80,11 +80,10 @@ def encode_around(
     """
     before: Elements = {}
     behind: Elements = {}
-    end = (group + 1) << 16
     for tag, element in dataset.items():
         number = int(tag)
         if number not in without:
-            (before if number < end else behind)[tag] = element
+            (before if number <= last else behind)[tag] = element
     return _encoded(before, dataset, implicit, little), _encoded(behind, dataset, implicit, little) if behind else b""
 
 

@@ -100,7 +100,7 @@ class DeIdentification:
 
         def check(together: Together) -> None:
             if self.leak_check:
-                check_for_leaks(apart, together, result.kept, pseudonym)
+                check_for_leaks(apart, together, result.kept)
 
         return Changed(
             dataset=result.dataset,
@@ -129,7 +129,7 @@ def _of(result: Result | ExcludedByProfile) -> Result:
     return result
 
 
-def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int], pseudonym: str) -> None:
+def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int]) -> None:
     """Search what goes out for the identifiers of what was received; raises Permanent, which names the place."""
     leaks = find_leaks(
         Encoded(dataset=apart.encoded, implicit=apart.implicit, little=apart.little),
@@ -140,7 +140,6 @@ def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int], pseu
             file_meta=together.beginning,
         ),
         kept=kept,
-        pseudonym=pseudonym,
     )
     if leaks:
         first, *others = leaks

@@ -53,7 +53,9 @@ class PixelRule:
         """Return the transfer syntax that an instance should go out in; its pixels may not allow it."""
         if not self.wanted:
             return received
-        return output_syntax(self.wanted, received, only_uncompressed=self.only_uncompressed)
+        # a deflated data set has uncompressed pixels
+        original = str(ExplicitVRLittleEndian) if received == DeflatedExplicitVRLittleEndian else received
+        return output_syntax(self.wanted, original, only_uncompressed=self.only_uncompressed)
 
     def alternatives(self, received: str) -> tuple[str, ...]:
         """Return what an instance can go out in, the best first: what the peer accepts decides."""

@@ -27,6 +27,10 @@ from karnak_core.part10 import plain_dataset
 
 #: group of pixel data in all its forms (PS3.6)
 PIXEL_GROUP: Final = 0x7FE0
+PIXEL_DATA: Final = 0x7FE00010
+#: offset tables, Float and Double Float Pixel Data, Pixel Data; anything else in that group is data like all other
+CARRIED: Final = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, PIXEL_DATA))
+PIXEL_VRS: Final = frozenset((b"OB", b"OW", b"OF", b"OD", b"OV", b"UN"))
 #: bytes of all elements but pixel data: a larger data set is not changed
 LARGEST_HEADER: Final = 256 << 20
 #: stands for pixel data while the rest is changed: a value, so that it is there for conditions
@@ -37,7 +41,7 @@ _PIXEL_TAG: Final = re.compile(rb"\xe0\x7f[\x01\x02\x08\x09\x10]\0")
 
 @dataclass(frozen=True, kw_only=True)
 class PixelElement:
-    """An element of group 7FE0, left where it is."""
+    """An element with pixels, or where they are, left where it is."""
 
     tag: int
     #: empty: the data set is in implicit VR
@@ -53,11 +57,11 @@ class PixelElement:
 class Apart:
     """An instance taken apart; valid while its file is open."""
 
-    #: every element; for those of group 7FE0 ``placeholders`` stand
+    #: every element; for those with pixels ``placeholders`` stand
     dataset: Dataset
     placeholders: Mapping[int, DataElement | RawDataElement]
     pixels: tuple[PixelElement, ...]
-    #: the elements as they are encoded, those of group 7FE0 left out
+    #: the elements as they are encoded, those with pixels left out
     encoded: bytes
     implicit: bool
     little: bool
@@ -140,26 +144,28 @@ def _from(view: memoryview, file: IO[bytes], offset: int, syntax: str, start: in
 
 
 def _regions(view: memoryview, explicit: bool, order: str, offset: int) -> tuple[int, list[PixelElement], int]:
-    """Find where the elements of group 7FE0 begin, which they are, and where they end; ``offset``: none is before."""
+    """Find where the elements with pixels begin, which they are, and where they end; ``offset``: none is before."""
     read_tag = struct.Struct(order + "HH").unpack_from
     size = len(view)
     begin: int | None = None
     found: list[PixelElement] = []
     while offset < size:
         group, element = read_tag(view, offset)
-        if group > PIXEL_GROUP:
+        tag = group << 16 | element
+        carried = tag in CARRIED
+        if tag > PIXEL_DATA or (begin is not None and not carried):
             break
         vr, length, start, nested_explicit = value_of(view, offset, explicit, order)
         undefined = length == UNDEFINED
         end = after_sequence(view, start, nested_explicit, order) if undefined else start + length
         if end > size:
             raise UnreadableDataSet(f"element ({group:04X},{element:04X}) reaches beyond the end of the data set")
-        if group == PIXEL_GROUP:
+        if carried:
+            if explicit and vr not in PIXEL_VRS:
+                raise UnreadableDataSet(f"element ({group:04X},{element:04X}) has a VR that pixels do not have")
             begin = offset if begin is None else begin
-            if element:  # group lengths are not carried over (PS3.5 section 7.2)
-                tag = group << 16 | element
-                found.append(PixelElement(tag=tag, vr=vr.decode("ascii"), start=start, end=end, undefined=undefined))
-        elif begin is not None:
-            raise UnreadableDataSet("its elements are not in the order of their tags")
+            found.append(PixelElement(tag=tag, vr=vr.decode("ascii"), start=start, end=end, undefined=undefined))
         offset = end
+    if offset < size and read_tag(view, offset) < (PIXEL_GROUP, PIXEL_DATA & 0xFFFF):
+        raise UnreadableDataSet("its elements are not in the order of their tags")
     return (offset if begin is None else begin), found, offset

@@ -17,7 +17,7 @@ from karnak_core.errors import Permanent, Retryable
 from karnak_core.headers import read_header
 from karnak_core.model import Header, Outgoing
 from karnak_core.part10 import file_beginning
-from karnak_core.rewrite.apart import PIXEL_GROUP, Apart, PixelElement
+from karnak_core.rewrite.apart import PIXEL_DATA, Apart, PixelElement
 from karnak_core.rewrite.made import MadeFile
 from karnak_core.rewrite.words import in_little_endian
 
@@ -84,7 +84,7 @@ def put_together(
     if little and not apart.little:
         dataset = in_little_endian(dataset)
     carried = {element.tag for element in apart.pixels} if new_pixels is not None else {one.tag for one in kept}
-    before, behind = encode_around(dataset, PIXEL_GROUP, carried, implicit=implicit, little=little)
+    before, behind = encode_around(dataset, PIXEL_DATA, carried, implicit=implicit, little=little)
     header = _header(before + behind, syntax)
     beginning = file_beginning(
         sop_class_uid=header.sop_class_uid,
@@ -140,8 +140,6 @@ def _header(encoded: bytes, syntax: str) -> Header:
         for name, uid in (
             ("SOP Class UID", header.sop_class_uid),
             ("SOP Instance UID", header.sop_instance_uid),
-            ("Study Instance UID", header.study_instance_uid),
-            ("Series Instance UID", header.series_instance_uid),
         )
         if not uid
     ]

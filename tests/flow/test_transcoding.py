@@ -19,6 +19,7 @@ from pydicom.encaps import encapsulate
 from pydicom.filereader import read_dataset
 from pydicom.uid import (
     UID,
+    DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
     ExplicitVRLittleEndian,
     ImplicitVRLittleEndian,
@@ -139,7 +140,9 @@ def compressed(folder: Path, name: str = "CT_small.dcm", syntax: UID = JPEG2000L
     return path
 
 
-@pytest.mark.parametrize("syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian])
+@pytest.mark.parametrize(
+    "syntax", [ExplicitVRLittleEndian, ImplicitVRLittleEndian, ExplicitVRBigEndian, DeflatedExplicitVRLittleEndian]
+)
 def test_uncompressed_pixels_go_out_compressed_and_decode_to_the_same(
     gateway: RunningGateway, peers: dict[str, RunningStoreSCP], tmp_path: Path, syntax: str
 ) -> None:
@@ -270,6 +273,15 @@ def test_an_object_without_pixels_goes_out_as_it_is(
     path = make_file(tmp_path, pixels=0)
     found = arrived(peers["any"], through(gateway, "JPEGLS", path))
     assert found.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+
+
+def test_a_deflated_instance_is_inflated_where_explicit_is_wanted(
+    gateway: RunningGateway, peers: dict[str, RunningStoreSCP], tmp_path: Path
+) -> None:
+    path = make_ct(tmp_path, DeflatedExplicitVRLittleEndian)
+    found = arrived(peers["any"], through(gateway, "EXPLICIT", path))
+    assert found.file_meta.TransferSyntaxUID == ExplicitVRLittleEndian
+    assert found.PixelData == pydicom.dcmread(path).PixelData
 
 
 def test_what_is_kept_arrives_bit_for_bit(

@@ -117,8 +117,8 @@ def test_new_pixels_stand_in_their_place(tmp_path: Path) -> None:
     assert found.PixelData == b"newpixel"
 
 
-@pytest.mark.parametrize("element", ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID", "SOPClassUID"])
-def test_what_lacks_a_uid_is_not_sent(element: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize("element", ["SOPInstanceUID", "SOPClassUID"])
+def test_what_lacks_a_uid_that_a_request_needs_is_not_sent(element: str, tmp_path: Path) -> None:
     path = make_file(tmp_path)
     outgoing = read_outgoing(path)
     with taken_apart(path, outgoing.transfer_syntax_uid, outgoing.dataset_offset, tmp_path) as apart:
@@ -187,3 +187,39 @@ def test_dataset_offsets_are_those_of_the_file(tmp_path: Path) -> None:
     path = make_file(tmp_path)
     outgoing, content = again(path, tmp_path)
     assert content[outgoing.dataset_offset :] == dataset_bytes(path)
+
+
+@pytest.mark.parametrize(
+    ("tag", "vr"), [(0x7FE00005, "UT"), (0x7FE00050, "UT"), (0x7FE00050, "LO"), (0x7FE00020, "OW")]
+)
+@pytest.mark.parametrize("pixels", [0, 2])
+def test_what_is_no_pixels_in_their_group_is_data_like_all_other(
+    tag: int, vr: str, pixels: int, tmp_path: Path
+) -> None:
+    ds = make_dataset(pixels=pixels)
+    ds.add_new(tag, vr, b"Zebulon " if vr == "OW" else "Zebulon ")
+    path = tmp_path / "odd.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    outgoing = read_outgoing(path)
+    with taken_apart(path, outgoing.transfer_syntax_uid, outgoing.dataset_offset, tmp_path) as apart:
+        assert b"Zebulon" in apart.encoded
+        unchanged = put_together(apart, apart.dataset, tmp_path, source_ae_title="GATE")
+        del apart.dataset[tag]
+        together = put_together(apart, apart.dataset, tmp_path, source_ae_title="GATE")
+    assert unchanged.made.path.read_bytes()[unchanged.outgoing.dataset_offset :] == dataset_bytes(path)
+    assert b"Zebulon" not in together.made.path.read_bytes()
+    assert ("PixelData" in pydicom.dcmread(together.made.path)) == bool(pixels)
+    unchanged.close()
+    together.close()
+
+
+def test_pixels_with_a_vr_that_they_cannot_have_are_refused(tmp_path: Path) -> None:
+    path = make_file(tmp_path, pixels=0)
+    with open(path, "ab") as file:
+        file.write(struct.pack("<HH2sH", 0x7FE0, 0x0010, b"LO", 8) + b"Zebulon ")
+    outgoing = read_outgoing(path)
+    with (
+        pytest.raises(Permanent, match="has a VR that pixels do not have"),
+        taken_apart(path, outgoing.transfer_syntax_uid, outgoing.dataset_offset, tmp_path),
+    ):
+        pass
