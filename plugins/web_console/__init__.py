@@ -6,27 +6,22 @@ Its packages are the extra ``web``: without them the plugin is there, and says w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
+
+import click
 
 from karnak_core import hookimpl
 from karnak_core.errors import ConfigProblem, PluginError
 from karnak_core.kinds import Kind
 from karnak_core.model import OpenContext, Service
+from karnak_plugins.web_console.command import users
 from karnak_plugins.web_console.config import WebConsole
+from karnak_plugins.web_console.packages import missing
 
 if TYPE_CHECKING:
     from karnak_core.config.models import Configuration
 
 NAME = "web_console"
-#: what of the extra is imported
-PACKAGES = ("fastapi", "uvicorn", "jinja2", "pwdlib", "argon2", "python_multipart")
-
-
-def missing() -> str:
-    """Return what is to be said about packages that are not installed; empty: all are."""
-    lacking = [name for name in PACKAGES if find_spec(name) is None]
-    return f"needs {', '.join(lacking)}: pip install 'karnak-gateway[web]'" if lacking else ""
 
 
 def _open(config: WebConsole, context: OpenContext) -> Service:
@@ -45,6 +40,12 @@ WEB_CONSOLE = Kind(name=NAME, config=WebConsole, open=_open, summary="the web co
 def karnak_register_services() -> Sequence[Kind[Any, Service]]:
     """Offer the service."""
     return [WEB_CONSOLE]
+
+
+@hookimpl
+def karnak_register_commands(cli: click.Group) -> None:
+    """Add ``karnak users``."""
+    cli.add_command(users)
 
 
 @hookimpl

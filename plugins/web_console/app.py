@@ -11,10 +11,11 @@ from starlette.types import ASGIApp
 from karnak_core import __version__
 from karnak_plugins.web_console import api, pages
 from karnak_plugins.web_console.access.identity import identity_of, require
+from karnak_plugins.web_console.api.description import RESPONSES, describe
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.guard import SAFE, Guard, csrf_fits
 from karnak_plugins.web_console.pages.static import Static
-from karnak_plugins.web_console.problems import RESPONSES, register
+from karnak_plugins.web_console.problems import register
 from karnak_plugins.web_console.refusals import Refused
 
 FORMS = ("application/x-www-form-urlencoded", "multipart/form-data")
@@ -49,6 +50,7 @@ def create_app(console: Console) -> FastAPI:
         dependencies=[Depends(checked)],
     )
     register(app)
+    describe(app)
     for module in api.MODULES:
         app.include_router(
             _router(api.__name__, module),

@@ -108,7 +108,7 @@ class Guard:
             self._check_host(request)
             self._check_length(request)
             request.state.identity = await run_in_threadpool(self._identity, request)
-            _check_origin(request)
+            self._check_origin(request)
             return _way_in(request)
         except Refused as error:
             return refused(request, error)
@@ -135,6 +135,18 @@ class Guard:
         if host in self._names or _is_address(host):
             return
         raise Refused(421, "the console is not reached by this name; see plugins.web_console.public_url")
+
+    def _check_origin(self, request: Request) -> None:
+        """Refuse what another site's page makes a browser send (besides the token in forms, and SameSite cookies)."""
+        if request.method in SAFE or (request.state.identity and request.state.identity.token):
+            return
+        site = request.headers.get("Sec-Fetch-Site", "same-origin")
+        origin = request.headers.get("Origin")
+        # a proxy may have put another Host into the request
+        ours = {request.headers.get("Host", "").lower(), urlsplit(self._console.config.public_url).netloc.lower()}
+        same = origin is None or urlsplit(origin).netloc.lower() in ours - {""}
+        if not same or site not in ("same-origin", "none"):
+            raise Refused(403, "the request comes from another site")
 
     def _check_length(self, request: Request) -> None:
         length = request.headers.get("Content-Length", "0")
@@ -195,17 +207,6 @@ def _way_in(request: Request) -> Response | None:
             raise Refused(403, "the password has to be changed first")
         return RedirectResponse("/password", 303)
     return None
-
-
-def _check_origin(request: Request) -> None:
-    """Refuse what another site's page makes a browser send (besides the token in forms, and SameSite cookies)."""
-    if request.method in SAFE or (request.state.identity and request.state.identity.token):
-        return
-    site = request.headers.get("Sec-Fetch-Site", "same-origin")
-    origin = request.headers.get("Origin")
-    same = origin is None or urlsplit(origin).netloc.lower() == request.headers.get("Host", "").lower()
-    if not same or site not in ("same-origin", "none"):
-        raise Refused(403, "the request comes from another site")
 
 
 def csrf_fits(identity: Identity, given: str) -> bool:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
-from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
@@ -37,13 +36,6 @@ class Problem(BaseModel):
     status: int = Field(description="the status of the answer")
     detail: str = Field(description="what is wrong with this request")
     errors: list[Mistake] = Field(default_factory=list, description="each thing that is wrong, where there are several")
-
-
-#: for the description of every operation: what it may answer besides
-RESPONSES: dict[int | str, dict[str, Any]] = {
-    status: {"description": HTTPStatus(status).phrase, "model": Problem, "content": {MEDIA_TYPE: {}}}
-    for status in (400, 401, 403, 404, 405, 409, 412, 413, 415, 422, 429)
-}
 
 
 def is_api(request: Request) -> bool:

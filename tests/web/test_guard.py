@@ -151,6 +151,16 @@ def test_what_another_site_sends_is_refused_even_the_sign_in(console_app: Consol
     assert client.post("/sign-out", data=fields, headers=own).status_code == 303
 
 
+def test_a_form_comes_from_the_public_address_though_a_proxy_says_another_host(
+    make_console_app: Callable[..., ConsoleApp],
+) -> None:
+    client = make_console_app(config=WebConsole(public_url="https://karnak.example.org")).client()
+    headers = {"Host": "127.0.0.1:8081", "Origin": "https://karnak.example.org"}
+    assert client.post("/sign-in", data={"name": "x"}, headers=headers).status_code == 401
+    headers["Origin"] = "https://karnak.example.org.evil.example"
+    assert client.post("/sign-in", data={"name": "x"}, headers=headers).status_code == 403
+
+
 def test_the_token_of_another_session_does_not_do(console_app: ConsoleApp) -> None:
     one, other = console_app.signed_in("one"), console_app.signed_in("other")
     for given in (other.csrf(), "", "é"):

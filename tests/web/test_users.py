@@ -171,7 +171,8 @@ def test_the_description_of_the_api_has_every_operation(console_app: ConsoleApp)
     for path, methods in described["paths"].items():
         for method, operation in methods.items():
             assert operation["description"], (path, method)
-            assert "401" in operation["responses"], (path, method)
+            assert "application/problem+json" in operation["responses"]["4XX"]["content"], (path, method)
+            assert bool(operation["security"]) != path.startswith("/api/echo/"), (path, method)
     assert program.get("/api/v1/openapi.json").text.count("password_hash") == 0
 
 
