@@ -26,6 +26,7 @@ from karnak_core.database.tables import content, follow_up, instance
 from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.kinds import Kind
 from karnak_core.model import Due, Header, OpenContext, Outcome, Outgoing, State, now_ms
+from karnak_core.monitor import follow_ups as follow_ups_module
 from karnak_core.monitor.follow_up_part import AT_ONCE
 from karnak_core.monitor.follow_ups import FollowUps
 from karnak_core.part10 import file_beginning
@@ -437,6 +438,21 @@ def test_nothing_more_is_begun_after_the_end_and_what_is_left_waits(setting: Set
         event.set()
     setting.end()
     assert setting.states() == {"done": AT_ONCE, "pending": 20 - AT_ONCE}
+
+
+def test_what_hangs_does_not_hold_up_the_end(setting: Setting, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(follow_ups_module, "END_SECONDS", 0.05)
+    hanging = threading.Event()
+    setting.one.script = [hanging]
+    setting.send("1", "one")
+    setting.start()
+    setting.wait(lambda: setting.one.calls)
+    setting.end()
+    with setting.database.write() as connection:
+        leases.release(connection, ["me"])
+    hanging.set()
+    setting.wait(lambda: setting.one.at_once == 0)
+    assert [(row.state, row.lease_owner) for row in setting.rows()] == [("pending", None)]
 
 
 class Unsure:
