@@ -21,6 +21,10 @@ logger = logging.getLogger(__name__)
 MEDIA_TYPE = "application/problem+json"
 
 
+#: what is said where the framework only has a status
+BARE = {404: "there is nothing at this address", 405: "this cannot be done at this address; Allow says what can"}
+
+
 class Mistake(BaseModel):
     """One thing that is wrong in what was sent."""
 
@@ -97,7 +101,10 @@ def register(app: FastAPI) -> None:
 
     @app.exception_handler(HTTPException)
     def on_http(request: Request, error: HTTPException) -> Response:
-        return answer(request, error.status_code, str(error.detail), headers=dict(error.headers or {}))
+        # the framework says no more than the status; those that say more have their own words
+        bare = error.detail == HTTPStatus(error.status_code).phrase
+        detail = BARE.get(error.status_code, error.detail) if bare else error.detail
+        return answer(request, error.status_code, str(detail), headers=dict(error.headers or {}))
 
     @app.exception_handler(KarnakError)
     def on_failed(request: Request, error: KarnakError) -> Response:

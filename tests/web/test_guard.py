@@ -274,6 +274,8 @@ def test_a_body_that_does_not_fit_says_where(console_app: ConsoleApp) -> None:
 def test_what_the_framework_refuses_is_a_problem_too(console_app: ConsoleApp) -> None:
     program = console_app.with_token("users")
     assert program.put("/api/v1/users").json()["status"] == 405
+    assert program.get("/api/v1/nowhere").json()["detail"] == "there is nothing at this address"
+    assert "There is nothing at this address." in console_app.signed_in().get("/nowhere").text
     assert program.put("/api/v1/users").headers["Allow"] == "GET"
     broken = program.post("/api/v1/users", content=b"{", headers={"Content-Type": "application/json"})
     assert (broken.status_code, broken.headers["Content-Type"]) == (422, "application/problem+json")
