@@ -141,8 +141,8 @@ def test_all_problems_are_told_at_once(problems_of: Problems) -> None:
         "forward_nodes[2].ae_title: 'B' stands twice; entry [1] has it, too",
         "plugins.mail.port: 0 is not 1 to 65535",
         "plugins.male: unknown key; known: disabled, mail",
-        "listen: unknown key; known: application_entities, authenticators, forward_nodes, listener, plugins, "
-        "profiles, projects, storage",
+        "listen: unknown key; known: application_entities, authenticators, clinical_log, forward_nodes, listener, "
+        "monitoring, plugins, profiles, projects, storage",
     ]
 
 
