@@ -16,8 +16,8 @@ from xml.etree import ElementTree
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from karnak_core.model import OpenContext
 from karnak_core.tools.destinations import DestinationEcho, echo_destinations
+from karnak_plugins.web_console.asking import context_of
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.refusals import Refused
 from karnak_plugins.web_console.resources import ConsoleOf
@@ -145,15 +145,6 @@ def _echoes(console: Console, answers: Answers, ae_title: str) -> list[Destinati
         return []
     context = context_of(console)
     return answers.of((ae_title, version), lambda: echo_destinations(configuration, ae_title, context))
-
-
-def context_of(console: Console) -> OpenContext:
-    """Return what parts are told about addresses; no secrets, no authenticators."""
-    entities = console.configuration.application_entities
-    return OpenContext(
-        data_directory=console.data_directory,
-        application_entities={entity.ae_title: (entity.hostname, entity.port) for entity in entities},
-    )
 
 
 def negotiated(accept: str) -> str | None:

@@ -28,6 +28,8 @@ class Area:
 AREAS: tuple[Area, ...] = (
     Area(label="Overview", path="/overview", roles=ADMIN, module="overview"),
     Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway"),
+    Area(label="DICOM tools", path="/tools", roles=ADMIN, module="tools", group="Tools"),
+    Area(label="Node lists", path="/nodes", roles=ADMIN, module="nodes", group="Tools"),
     Area(label="Users and tokens", path="/users", roles=ADMIN, module="users", group="Administration"),
 )
 
