@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -14,9 +14,7 @@ from karnak_core.pixels.errors import CannotDecode
 
 END: Final = b"\xff\xd9"
 #: start of frame: every process of ITU T.81, and JPEG-LS
-_FRAME_MARKERS: Final = frozenset(
-    (*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7)
-)
+FRAME_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
 
 def _ends_scan(inside: Iterable[int]) -> NDArray[np.bool_]:
@@ -49,6 +47,19 @@ class Codestream:
     is_ycc: bool = False
 
 
+@dataclass(frozen=True, kw_only=True)
+class Segment:
+    """A marker segment of a JPEG frame."""
+
+    #: the byte behind 0xFF
+    marker: int
+    #: without marker and length
+    body: bytes
+    #: where it is over, and where the next marker stands: the data of a scan is between them
+    start: int
+    end: int
+
+
 def trimmed(frame: bytes) -> bytes:
     """Return a frame without what fills it to an even length.
 
@@ -71,33 +82,19 @@ def read_jpeg(frame: bytes) -> Codestream:
     Raises
     ------
     CannotDecode
-        It is none, or a marker stands where none can be.
+        As `jpeg_segments`; or there is no start of frame.
     """
-    if not frame.startswith(b"\xff\xd8"):
-        raise CannotDecode("a compressed frame is no JPEG")
     found: Codestream | None = None
     adobe: int | None = None
     jfif = False
-    offset = 2
-    try:
-        while frame[offset : offset + 2] != END:
-            while frame[offset + 1] == 0xFF:
-                offset += 1
-            marker, length = struct.unpack_from(">xBH", frame, offset)
-            if frame[offset] != 0xFF or marker == 0 or 0xD0 <= marker <= 0xD9 or length < 2:
-                raise CannotDecode("a compressed frame is corrupt: a JPEG marker is missing")
-            body = frame[offset + 4 : offset + 2 + length]
-            offset += 2 + length
-            if marker in _FRAME_MARKERS:
-                found = _frame(body)
-            elif marker == 0xE0 and body.startswith(b"JFIF"):
-                jfif = True
-            elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
-                adobe = body[11]
-            elif marker == 0xDA:
-                offset = _end_of_scan(frame, offset, is_ls=frame_is_ls(frame))
-    except (struct.error, IndexError) as error:
-        raise CannotDecode("a compressed frame is cut off inside a JPEG marker") from error
+    for segment in jpeg_segments(frame):
+        marker, body = segment.marker, segment.body
+        if marker in FRAME_MARKERS:
+            found = _frame(body)
+        elif marker == 0xE0 and body.startswith(b"JFIF"):
+            jfif = True
+        elif marker == 0xEE and body.startswith(b"Adobe") and len(body) >= 12:
+            adobe = body[11]
     if found is None:
         raise CannotDecode("a compressed frame is corrupt: it has no start of frame")
     return Codestream(
@@ -108,6 +105,33 @@ def read_jpeg(frame: bytes) -> Codestream:
         is_rgb=found.is_rgb or adobe == 0,
         is_ycc=not found.is_rgb and (jfif or adobe == 1),
     )
+
+
+def jpeg_segments(frame: bytes) -> Iterator[Segment]:
+    """Yield the marker segments of a JPEG or JPEG-LS frame between its start and its end.
+
+    Raises
+    ------
+    CannotDecode
+        It is none, or a marker stands where none can be.
+    """
+    if not frame.startswith(b"\xff\xd8"):
+        raise CannotDecode("a compressed frame is no JPEG")
+    offset = 2
+    try:
+        while frame[offset : offset + 2] != END:
+            while frame[offset + 1] == 0xFF:
+                offset += 1
+            marker, length = struct.unpack_from(">xBH", frame, offset)
+            if frame[offset] != 0xFF or marker == 0 or 0xD0 <= marker <= 0xD9 or length < 2:
+                raise CannotDecode("a compressed frame is corrupt: a JPEG marker is missing")
+            body = frame[offset + 4 : offset + 2 + length]
+            offset = start = offset + 2 + length
+            if marker == 0xDA:
+                offset = _end_of_scan(frame, offset, is_ls=frame_is_ls(frame))
+            yield Segment(marker=marker, body=body, start=start, end=offset)
+    except (struct.error, IndexError) as error:
+        raise CannotDecode("a compressed frame is cut off inside a JPEG marker") from error
 
 
 def frame_is_ls(frame: bytes) -> bool:
@@ -126,7 +150,7 @@ def without_color_marks(frame: bytes) -> bytes:
         marker, length = struct.unpack_from(">xBH", frame, offset)
         segment = bytearray(frame[offset : offset + 2 + length])
         offset += 2 + length
-        if marker in _FRAME_MARKERS:
+        if marker in FRAME_MARKERS:
             segment[10:19:3] = b"\1\2\3"
         elif marker == 0xDA:
             segment[5:11:2] = b"\1\2\3"
@@ -137,6 +161,8 @@ def without_color_marks(frame: bytes) -> bytes:
 
 
 def _frame(body: bytes) -> Codestream:
+    if len(body) < 6:
+        raise CannotDecode("a compressed frame is corrupt: its start of frame is too short")
     precision, rows, columns, samples = struct.unpack_from(">BHHB", body)
     names = body[6 : 6 + 3 * samples : 3]
     return Codestream(

@@ -8,11 +8,13 @@ from typing import Any, Final
 import numpy as np
 
 from karnak_core.pixels import syntaxes as ts
-from karnak_core.pixels.codestream import END, Codestream, read_jpeg, read_jpeg_2000, trimmed
+from karnak_core.pixels.codestream import Codestream, read_jpeg, read_jpeg_2000, trimmed
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.image import Frame, ImageDescription
 from karnak_core.pixels.libraries import OPENJPEG, is_codec_error, library
 from karnak_core.pixels.native import meaningful_bits
+from karnak_core.pixels.scans import probed
+from karnak_core.pixels.xl import read_jpeg_xl
 
 #: JPEG with a discrete cosine transform
 DCT: Final = frozenset((ts.JPEG_BASELINE, ts.JPEG_EXTENDED, ts.JPEG_SPECTRAL, ts.JPEG_PROGRESSIVE))
@@ -20,9 +22,6 @@ SOF3: Final = frozenset((ts.JPEG_LOSSLESS, ts.JPEG_LOSSLESS_SV1))
 LS: Final = frozenset((ts.JPEG_LS, ts.JPEG_LS_NEAR))
 WAVELET: Final = frozenset((ts.JPEG_2000_LOSSLESS, ts.JPEG_2000, ts.HTJ2K_LOSSLESS, ts.HTJ2K_RPCL, ts.HTJ2K))
 XL: Final = frozenset((ts.JPEG_XL_LOSSLESS, ts.JPEG_XL_RECOMPRESSION, ts.JPEG_XL))
-
-#: entropy-coded data that no frame needs, without a marker in it
-MORE: Final = b"\x55\xaa" * 32
 
 
 def decode_frame(encoded: bytes, image: ImageDescription, transfer_syntax_uid: str) -> Frame:
@@ -63,11 +62,12 @@ def _jpeg(encoded: bytes, image: ImageDescription, transfer_syntax_uid: str) -> 
         spaces = {"colorspace": space, "outcolorspace": space}
     else:
         spaces = {"colorspace": "RGB" if _is_rgb(stream, image) else "YCBCR", "outcolorspace": "RGB"}
+    more = probed(encoded)
     decode = library("imagecodecs").jpeg8_decode
     frame: Frame = decode(encoded, **spaces)
-    # the codec makes up what is missing at the end of a scan, and says nothing; of a whole one it reads no further
-    if not np.array_equal(frame, decode(encoded[: -len(END)] + MORE + END, **spaces)):
-        raise CannotDecode("a compressed frame is cut off: its last scan ends before the last pixel")
+    # the codec makes up what is missing, and says nothing; of what is whole it reads no further
+    if not np.array_equal(frame, decode(more, **spaces)):
+        raise CannotDecode("a compressed frame is cut off: a scan ends before its last pixel")
     return conform(frame, image, stream)
 
 
@@ -87,6 +87,13 @@ def _jpeg_2000(encoded: bytes, image: ImageDescription) -> Frame:
 
 
 def _jpeg_xl(encoded: bytes, image: ImageDescription) -> Frame:
+    # before anything is decoded: the decoder takes the memory for what a few bytes say
+    size = read_jpeg_xl(encoded)
+    if (size.rows, size.columns) != (image.rows, image.columns):
+        raise CannotDecode(
+            f"a compressed frame has {size.columns} columns and {size.rows} rows, but its data set says "
+            f"{image.columns} and {image.rows}"
+        )
     frame: Frame = library("imagecodecs").jpegxl_decode(encoded)
     if frame.ndim == 3 and frame.shape[2] == 1:
         frame = frame[..., 0]
