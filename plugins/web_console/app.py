@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from importlib import import_module
 from typing import Any
 
@@ -70,8 +71,17 @@ def create_app(console: Console) -> FastAPI:
     return app
 
 
-async def checked(request: Request) -> None:
-    """Refuse a change by a session without the token of its pages (cross-site request forgery)."""
+async def checked(request: Request) -> AsyncIterator[None]:
+    """Refuse a change by a session without the token of its pages; at the end, close files that came along."""
+    try:
+        await _check_token(request)
+        yield
+    finally:
+        await request.close()
+
+
+async def _check_token(request: Request) -> None:
+    """Refuse cross-site request forgery."""
     identity = identity_of(request)
     if request.method in SAFE or identity is None or identity.session is None:
         return

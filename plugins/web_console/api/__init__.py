@@ -6,4 +6,15 @@ PREFIX = "/api/v1"
 #: of what programs of the Java Karnak ask, in the module ``echo``
 ECHO_PREFIX = "/api/echo"
 
-MODULES: tuple[str, ...] = ("status", "deliveries", "monitoring", "users", "configuration", "gateway", "parts", "tools", "node_lists")
+MODULES: tuple[str, ...] = (
+    "status",
+    "deliveries",
+    "monitoring",
+    "users",
+    "configuration",
+    "gateway",
+    "project_secrets",
+    "parts",
+    "tools",
+    "node_lists",
+)

@@ -28,8 +28,13 @@ class Area:
 AREAS: tuple[Area, ...] = (
     Area(label="Overview", path="/overview", roles=ADMIN, module="overview"),
     Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway"),
+    Area(label="Projects", path="/projects", roles=ADMIN, module="projects", group="De-identification"),
+    Area(label="Profiles", path="/profiles", roles=ADMIN, module="profiles", group="De-identification"),
     Area(label="DICOM tools", path="/tools", roles=ADMIN, module="tools", group="Tools"),
     Area(label="Node lists", path="/nodes", roles=ADMIN, module="nodes", group="Tools"),
+    Area(label="Authenticators", path="/authenticators", roles=ADMIN, module="authenticators", group="Configuration"),
+    Area(label="Settings", path="/settings", roles=ADMIN, module="settings", group="Configuration"),
+    Area(label="History", path="/history", roles=ADMIN, module="history", group="Configuration"),
     Area(label="Users and tokens", path="/users", roles=ADMIN, module="users", group="Administration"),
 )
 

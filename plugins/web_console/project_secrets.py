@@ -1,0 +1,94 @@
+"""The secrets of projects: listed, generated, set, made active again, shown. Every one of it is audited."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from karnak_core.commands.project_secrets import MEANING, source_of
+from karnak_core.config.deidentification import Project
+from karnak_core.deidentify import secret_from_text, secret_to_text
+from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
+from karnak_core.projects import rows
+from karnak_core.projects.rows import StoredSecret
+from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.identity import Identity
+from karnak_plugins.web_console.console import Console
+from karnak_plugins.web_console.refusals import Refused
+
+#: characters of what is typed as a secret
+LONGEST: Final = 64
+
+
+def project_of(console: Console, name: str) -> Project:
+    """Return a project; raises NotFound."""
+    for project in console.configuration.projects:
+        if project.name == name:
+            return project
+    known = ", ".join(sorted(project.name for project in console.configuration.projects)) or "none"
+    raise NotFound(f"there is no project {name!r}; known: {known}")
+
+
+def listed(console: Console, name: str) -> list[StoredSecret]:
+    """Return the secrets of a project, the oldest first; never what they are."""
+    project_of(console, name)
+    with console.database.read() as connection:
+        return rows.listed(connection, name)
+
+
+def given_by(project: Project) -> str:
+    """Return where the configuration has the secret from; empty: it does not give it."""
+    return source_of(project) if project.secret is not None else ""
+
+
+def meaning(name: str) -> str:
+    """Return what another secret means, in one line."""
+    return " ".join(MEANING.format(name).split())
+
+
+def add(console: Console, user: Identity, name: str, text: str | None) -> int:
+    """Make a secret the active one; return its number.
+
+    Parameters
+    ----------
+    text
+        32 hex digits; None: a random one is made.
+
+    Raises
+    ------
+    ConfigurationError
+        It is no secret, or the project has it already.
+    Refused
+        The configuration gives the secret.
+    """
+    project = _changeable(console, name)
+    try:
+        secret = None if text is None else secret_from_text(text.strip())
+        number = rows.add(console.database, console.vault, project.name, secret, user.name)
+    except (ValueError, rows.AlreadyThere) as error:
+        raise ConfigurationError([ConfigProblem(place="secret", message=str(error))]) from None
+    word = "generate" if text is None else "set"
+    audit(console, user, word, f"secret {number} of project {name}", "it is active")
+    return number
+
+
+def activate(console: Console, user: Identity, name: str, number: int) -> bool:
+    """Make an older secret the active one; False: it is already. Raises NotFound, and Refused as `add` does."""
+    project = _changeable(console, name)
+    changed = rows.activate(console.database, console.vault, project.name, number, user.name)
+    if changed:
+        audit(console, user, "activate", f"secret {number} of project {name}")
+    return changed
+
+
+def reveal(console: Console, user: Identity, name: str, number: int) -> str:
+    """Return a secret as 32 hex digits, after it was written down who asks. Raises NotFound."""
+    entry = rows.numbered(listed(console, name), name, number)
+    audit(console, user, "look at", f"secret {number} of project {name}")
+    return secret_to_text(entry.reveal(console.vault))
+
+
+def _changeable(console: Console, name: str) -> Project:
+    project = project_of(console, name)
+    if given := given_by(project):
+        raise Refused(409, f"the configuration gives the secret of project {name!r}: {given}; change it there")
+    return project
