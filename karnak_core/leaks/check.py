@@ -15,9 +15,7 @@ _META_START = 132
 _MOST = 100
 
 
-def find_leaks(
-    received: Encoded, sent: Encoded, *, kept: frozenset[int] = frozenset(), pseudonym: str = ""
-) -> tuple[Leak, ...]:
+def find_leaks(received: Encoded, sent: Encoded, *, kept: frozenset[int] = frozenset()) -> tuple[Leak, ...]:
     """Return where identifiers of the received instance stand in the one to be sent; empty: nowhere.
 
     Every value is looked at, at every level: texts, UIDs, dates, numbers, private elements, bytes of unknown meaning,
@@ -31,8 +29,6 @@ def find_leaks(
         The instance as it is to go out.
     kept
         Tags of elements that the profile says to keep: identifiers that stand in one of them are not looked for.
-    pseudonym
-        A value that is nothing but this is no leak.
 
     Returns
     -------
@@ -52,9 +48,9 @@ def find_leaks(
     if preamble.strip(b"\0"):
         # as if it were an element with the number 0
         alone = Elements(value=preamble, found=[(0, b"OB", 0, len(preamble), 0)], levels=[(0, 0, 0)])
-        _look(identifiers, alone, before[0], pseudonym, leaks, "preamble")
+        _look(identifiers, alone, before[0], leaks, "preamble")
     for elements in after:
-        _look(identifiers, elements, before[0], pseudonym, leaks)
+        _look(identifiers, elements, before[0], leaks)
     return tuple(leaks)
 
 
@@ -62,14 +58,13 @@ def _look(
     identifiers: Identifiers,
     elements: Elements,
     received: Elements,
-    pseudonym: str,
     leaks: dict[Leak, None],
     place: str = "",
 ) -> None:
-    found = suspects(identifiers, elements, pseudonym)
+    found = suspects(identifiers, elements)
     if found is None:
         return
-    for path, tag in Places(found, elements, received, pseudonym).find():
+    for path, tag in Places(found, elements, received).find():
         if len(leaks) >= _MOST:
             return
         leaks[Leak(path=place or path, what=what_of(tag))] = None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -54,6 +55,8 @@ _LESSER_IDS = frozenset(
     }
 )
 _BIRTH_DATE = 0x00100030
+#: Clinical Trial Subject ID and Subject Reading ID: given to a subject instead of a name
+_SUBJECT_IDS = frozenset((0x00120040, 0x00120042))
 _SOURCES = _NAMES | _IDS | _LESSER_IDS | {_BIRTH_DATE}
 #: names and IDs of the patient, not of a visit or an order
 _PERSON = _NAMES | {0x00100020, 0x00101000}
@@ -79,6 +82,14 @@ _TITLES = frozenset(
 )
 _SEPARATORS = re.compile(r"[\s^=,;/()\[\]\"]+")
 _INNER = re.compile(r"[^\W_]+")
+#: letters whose stroke is no combining character
+_STROKES = str.maketrans("đøłħ", "dolh")
+#: characters of names without hyphens, and without accents; shorter ones are other words
+_SHORTEST_JOINED, _SHORTEST_PLAIN = 5, 4
+_MONTHS = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
 _MOST = 500
 
 
@@ -154,6 +165,11 @@ def is_name(tag: int) -> bool:
     return tag in _NAMES
 
 
+def is_subject_id(tag: int) -> bool:
+    """Tell whether what was received in a tag is the ID of a clinical trial's subject."""
+    return tag in _SUBJECT_IDS
+
+
 def what_of(tag: int) -> str:
     """Return what an identifier is, by the tag it was received in."""
     try:
@@ -194,10 +210,25 @@ def _add_texts(into: Identifiers, tag: int, text: str) -> None:
                     _add(into.words, word, tag)
                 elif tag in _IDS:
                     _add(into.short, word, tag)
+                if tag in _IDS:
+                    _add_otherwise_written(into, word, tag)
+
+
+def _add_otherwise_written(into: Identifiers, word: str, tag: int) -> None:
+    """Add an ID without its separators, and, where it is a number, without leading zeros."""
+    joined = "".join(_INNER.findall(word))
+    if joined != word and any(char.isdecimal() for char in joined) and len(joined) >= 4 + 2 * joined.isdecimal():
+        _add(into.words, joined, tag)
+    significant = word.lstrip("0")
+    if significant != word and word.isdecimal() and len(significant) >= 4:
+        _add(into.short, significant, tag)
 
 
 def _add(into: dict[str, int], word: str, tag: int) -> None:
-    if word not in _NOBODY and (word not in into or tag in _PERSON):
+    if word in _NOBODY:
+        return
+    # that of the patient before that of an order, and that before the ID of a subject, which may be the pseudonym
+    if word not in into or tag in _PERSON or into[word] in _SUBJECT_IDS:
         into[word] = tag
 
 
@@ -214,10 +245,19 @@ def _name_parts(name: str) -> Iterator[str]:
         word = word.strip("'’`.-_*:!?+&#|<>{}~")
         if (number and word in _TITLES) or (len(word) < 2 and not is_unspaced(word)):
             continue
-        yield word
-        parts = _INNER.findall(word)
-        if len(parts) > 1:
-            yield from (part for part in parts if len(part) >= 3 and part not in _TITLES)
+        parts = [part for part in _INNER.findall(word) if len(part) >= 3 and part not in _TITLES]
+        joined = "".join(_INNER.findall(word))
+        forms = [word] if joined == word else [word, *parts, *([joined] if len(joined) >= _SHORTEST_JOINED else ())]
+        yield from forms
+        for form in forms:
+            plain = _without_accents(form)
+            if plain != form and len(plain) >= _SHORTEST_PLAIN and plain.isascii():
+                yield plain
+
+
+def _without_accents(word: str) -> str:
+    decomposed = unicodedata.normalize("NFD", word.translate(_STROKES))
+    return "".join(char for char in decomposed if not unicodedata.combining(char))
 
 
 def _id_forms(text: str, *, phrase: bool) -> Iterator[str]:
@@ -248,3 +288,9 @@ def _date_forms(text: str) -> Iterator[str]:
     yield f"{m}/{d}/{y}"
     if m[0] == "0" or d[0] == "0":
         yield from (f"{day.day}.{day.month}.{y}", f"{day.day}/{day.month}/{y}", f"{day.month}/{day.day}/{y}")
+        yield from (f"{y}{mark}{day.month}{mark}{day.day}" for mark in "-./")
+    name = _MONTHS[day.month - 1]
+    for month in dict.fromkeys((name[:3], name)):
+        for number in dict.fromkeys((d, str(day.day))):
+            yield from (f"{number}{mark}{month}{mark}{y}" for mark in (" ", "-", ""))
+            yield from (f"{month} {number} {y}", f"{month} {number}, {y}")

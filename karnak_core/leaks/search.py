@@ -46,9 +46,9 @@ class _Heap:
     uid_like: set[bytes]
 
 
-def suspects(identifiers: Identifiers, elements: Elements, pseudonym: str) -> Identifiers | None:
+def suspects(identifiers: Identifiers, elements: Elements) -> Identifiers | None:
     """Return the identifiers that may stand in a data set; None: none of them does."""
-    heap = _heap(elements, pseudonym)
+    heap = _heap(elements)
 
     def occurs(word: str) -> bool:
         if " " in word:  # there may be several, and other ones, in the text
@@ -69,14 +69,14 @@ def suspects(identifiers: Identifiers, elements: Elements, pseudonym: str) -> Id
     found = replace(
         identifiers,
         words={word: tag for word, tag in identifiers.words.items() if occurs(word)},
-        short=_in_id_like(identifiers.short, elements, pseudonym) if identifiers.short else {},
+        short=_in_id_like(identifiers.short, elements) if identifiers.short else {},
         dates={text: tag for text, tag in identifiers.dates.items() if dated(text)},
         uids={} if heap.uid_like.isdisjoint(uids) else {uid: uids[uid] for uid in heap.uid_like if uid in uids},
     )
     return found if found.words or found.short or found.dates or found.uids else None
 
 
-def _heap(elements: Elements, pseudonym: str) -> _Heap:
+def _heap(elements: Elements) -> _Heap:
     value = elements.value
     by_vr: dict[bytes, set[bytes]] = defaultdict(set)
     for _, vr, start, stop, _ in elements.found:
@@ -96,9 +96,6 @@ def _heap(elements: Elements, pseudonym: str) -> _Heap:
             binary.update(one for one in values if len(one) > FEW)
         elif vr not in NUMBERS and vr not in TIMES and vr != b"UI":
             binary |= values
-    if pseudonym.isascii():
-        own = pseudonym.encode()
-        texts -= {own, own + b" ", own + b"\0"}
     text = b"\n".join(texts)
     if text.isascii() and b"\x1b" not in text:
         folded = text.decode("ascii").lower()
@@ -116,14 +113,14 @@ def _heap(elements: Elements, pseudonym: str) -> _Heap:
     )
 
 
-def _in_id_like(short: Mapping[str, int], elements: Elements, pseudonym: str) -> dict[str, int]:
+def _in_id_like(short: Mapping[str, int], elements: Elements) -> dict[str, int]:
     """Return the short names and IDs that stand in elements where they are looked for."""
     texts = (
         decode(elements.value[start:stop], elements.character_set(level))
         for tag, vr, start, stop, level in elements.found
         if is_id_like(tag, vr)
     )
-    text = "\n".join(fold(one) for one in texts if one.strip("\0 ") != pseudonym)
+    text = "\n".join(fold(one) for one in texts)
     return {word: tag for word, tag in short.items() if stands_in(word, text)}
 
 

@@ -104,7 +104,7 @@ class Noting:
 
         def check(together: Together) -> None:
             if settings.leak_check and not settings.morph:
-                check_for_leaks(apart, together, result.kept, pseudonym)
+                check_for_leaks(apart, together, result.kept)
             self._note(apart, profiled, together, cleaning)
 
         return Changed(dataset=result.dataset, cleaning=cleaning, check=check)

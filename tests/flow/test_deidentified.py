@@ -265,6 +265,17 @@ def test_a_leak_holds_the_instance_back_and_names_the_tag_alone(
     assert "Okonkwo" in arrived(peer, trusted).PatientComments
 
 
+def test_a_pseudonym_that_holds_the_patient_id_holds_the_instance_back(
+    gateway: RunningGateway, peer: RunningStoreSCP, tmp_path: Path
+) -> None:
+    before = len(peer.stored)
+    for pseudonym in ("HOSPITAL-7801", "P HOSPITAL-7801"):
+        path = make_file(tmp_path, PatientID="HOSPITAL-7801", ClinicalTrialSubjectID=pseudonym)
+        row = sent(gateway, "BASIC", path, state="failed")
+        assert row["reason"] == "leak check: the received Patient ID stands in (0010,0010) (and 1 more)"
+    assert len(peer.stored) == before
+
+
 def test_a_data_set_without_a_patient_id_is_held_back(gateway: RunningGateway, tmp_path: Path) -> None:
     path = make_file(tmp_path, PatientID=None, ClinicalTrialSubjectID="PSN-N")
     row = sent(gateway, "BASIC", path, state="failed")

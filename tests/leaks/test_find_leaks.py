@@ -191,6 +191,30 @@ def test_short_part_of_a_name_is_searched_in_names_and_ids_only(leaks: Find, mak
     assert leaks(loud, before=before) == [NAME.format("(0008,1050)"), NAME.format(COMMENTS)]
 
 
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("Müller", "muller"),
+        ("Sørensen", "SORENSEN"),
+        ("Łukasz", "Lukasz"),
+        ("Nuñez-Peña", "Nunez"),
+        ("O'Brien", "obrien"),
+    ],
+)
+def test_name_is_found_without_its_accents_and_hyphens(leaks: Find, make: Make, name: str, text: str) -> None:
+    before = make(SpecificCharacterSet="ISO_IR 192", PatientName=name)
+    assert leaks(make(PatientComments=f"for {text}"), before=before) == [NAME.format(COMMENTS)]
+
+
+def test_name_of_two_is_found_as_one_word(leaks: Find, make: Make) -> None:
+    assert leaks(make(PatientComments="QUILLSTARLORD")) == [NAME.format(COMMENTS)]
+
+
+def test_short_name_is_not_found_without_its_accents_and_hyphens(leaks: Find, make: Make) -> None:
+    before = make(SpecificCharacterSet="ISO_IR 192", PatientName="Bär^Al-Ab^Юрий^길동")
+    assert leaks(make(SpecificCharacterSet="ISO_IR 192", PatientComments="bar alab юрии"), before=before) == []
+
+
 def test_title_and_no_name_are_no_names(leaks: Find, make: Make) -> None:
     before = make(PatientName="UNKNOWN^Anonymous^^Prof.^MD")
     assert leaks(make(StudyDescription="UNKNOWN, prof, anonymous, MD", PatientName="UNKNOWN"), before=before) == []
@@ -209,6 +233,42 @@ def test_code_is_exempt_only_when_it_was_received_at_the_same_place(leaks: Find,
     assert leaks(make(ImageType="HEAD"), before=before) == [NAME.format("(0008,0008)")]
     nested = make(RequestAttributesSequence=[make(BodyPartExamined="HEAD")])
     assert leaks(nested, before=before) == [NAME.format("(0040,0275)[0].(0018,0015)")]
+
+
+@pytest.mark.parametrize(
+    ("keyword", "value", "what"),
+    [
+        ("TemporalPositionIndex", None, None),  # nothing planted
+        ("BodyPartExamined", "ZEBULON QUENTIN", NAME),
+        ("BodyPartExamined", "QUENTIN_ZEBULON", NAME),
+        ("ImageType", ["ORIGINAL", "ZEBULON", "QUENTIN"], NAME),
+        ("BodyPartExamined", "19610203", BIRTH_DATE),
+        ("BodyPartExamined", "M_4711_K", PATIENT_ID),
+        ("AcquisitionNumber", "47110815", "the received Accession Number stands in {}"),
+        ("SliceThickness", "47110815", "the received Accession Number stands in {}"),
+        ("AcquisitionNumber", "19610203", BIRTH_DATE),
+    ],
+)
+def test_identifier_in_a_code_or_number_that_was_received_so_is_a_leak(
+    leaks: Find, make: Make, keyword: str, value: Any, what: str | None
+) -> None:
+    before = make(
+        PatientName="QUENTIN^ZEBULON", PatientID="M_4711_K", PatientBirthDate="19610203", AccessionNumber="47110815"
+    )
+    if value is not None:
+        setattr(before, keyword, value)
+    tag = tag_for_keyword(keyword) or 0
+    place = f"({tag >> 16:04X},{tag & 0xFFFF:04X})"
+    assert leaks(make(**{keyword: value} if value else {}), before=before) == ([what.format(place)] if what else [])
+
+
+def test_short_id_may_be_a_code_or_number_that_was_received_so(leaks: Find, make: Make) -> None:
+    before = make(PatientID="47110", AccessionNumber="ABC", BodyPartExamined="ABC", AcquisitionNumber="47110")
+    assert leaks(make(BodyPartExamined="ABC", AcquisitionNumber="47110"), before=before) == []
+    assert leaks(make(Laterality="ABC", SeriesNumber="47110"), before=before) == [
+        PATIENT_ID.format("(0020,0011)"),
+        "the received Accession Number stands in (0020,0060)",
+    ]
 
 
 def test_meaning_of_a_code_may_have_one_word_of_a_name(leaks: Find, make: Make) -> None:
@@ -257,12 +317,45 @@ def test_id_is_found_without_its_issuer(leaks: Find, make: Make) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ("before", "text"), [("PID-4711X", "pid4711x"), ("12/34-5.6", "MRN 123456"), ("A 1 2-3", "A123")]
+)
+def test_id_is_found_without_its_separators(leaks: Find, make: Make, before: str, text: str) -> None:
+    sent = make(ImageComments=f"see {text}.")
+    assert leaks(sent, before=make(PatientID=before)) == [PATIENT_ID.format("(0020,4000)")]
+    assert leaks(make(ImageComments=f"see {text}7"), before=make(PatientID=before)) == []
+
+
+def test_id_of_a_few_digits_or_letters_keeps_its_separators(leaks: Find, make: Make) -> None:
+    assert leaks(make(ImageComments="12345, 1234, HEADNECK"), before=make(PatientID="123-45")) == []
+    assert leaks(make(ImageComments="HEADNECK"), before=make(PatientID="HEAD-NECK")) == []
+
+
+def test_id_is_found_in_ids_without_its_leading_zeros(leaks: Find, make: Make) -> None:
+    before = make(PatientID="0004711")
+    assert leaks(make(PatientID="4711", ClinicalTrialSubjectID="X-4711"), before=before) == [
+        PATIENT_ID.format("(0010,0020)"),
+        PATIENT_ID.format("(0012,0040)"),
+    ]
+    assert leaks(make(ImageComments="4711", SeriesNumber="4711", StudyID="4711"), before=before) == []
+    assert leaks(make(PatientID="711"), before=make(PatientID="0000711")) == []
+
+
 def test_short_number_is_searched_in_ids_only(leaks: Find, make: Make) -> None:
     before = make(PatientID="123")
     sent = make(SeriesDescription="phase 123", InstanceNumber="123", SliceThickness="123", PatientWeight="123")
     assert leaks(sent, before=before) == []
     assert leaks(make(ClinicalTrialSubjectID="123"), before=before) == [PATIENT_ID.format("(0012,0040)")]
     assert leaks(make(PatientName="P^123"), before=before) == [PATIENT_ID.format("(0010,0010)")]
+
+
+def test_one_or_two_digits_are_an_id_only_as_the_whole_value(leaks: Find, make: Make) -> None:
+    before = make(AccessionNumber="1", PatientID="17")
+    assert leaks(make(PatientName="PSN-17", ClinicalTrialSubjectID="PSN-1"), before=before) == []
+    assert leaks(make(PatientName="17^", AccessionNumber="1"), before=before) == [
+        "the received Accession Number stands in (0008,0050)",
+        PATIENT_ID.format("(0010,0010)"),
+    ]
 
 
 def test_lesser_ids_of_three_characters_are_not_searched(leaks: Find, make: Make) -> None:
@@ -318,6 +411,16 @@ def test_address_is_found_as_a_whole_and_by_its_lines(leaks: Find, make: Make) -
     "text",
     [
         *("born 1980-06-05", "1980.06.05", "1980/06/05", "05.06.1980", "05/06/1980", "06/05/1980"),
+        *(
+            "1980-6-5",
+            "1980/6/5",
+            "5 JUN 1980",
+            "05-Jun-1980",
+            "5JUN1980",
+            "June 5, 1980",
+            "Jun 05 1980",
+            "5 june 1980",
+        ),
         *("5.6.1980", "6/5/1980", "(19800605)", "1980-06-05T10:11", "DOB19800605", "PID|1||19800605000000|M"),
     ],
 )
@@ -325,7 +428,20 @@ def test_birth_date_is_found_as_people_write_it(leaks: Find, make: Make, text: s
     assert leaks(make(PatientComments=text)) == [BIRTH_DATE.format(COMMENTS)]
 
 
-@pytest.mark.parametrize("text", ["119800605", "198006051", "1980-06-051", "15.6.1980", "1980", "1980-06"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "119800605",
+        "198006051",
+        "1980-06-051",
+        "15.6.1980",
+        "15 jun 1980",
+        "1980-6-51",
+        "5 jun 19801",
+        "1980",
+        "1980-06",
+    ],
+)
 def test_other_numbers_are_no_birth_date(leaks: Find, make: Make, text: str) -> None:
     assert leaks(make(PatientComments=text)) == []
 
@@ -450,19 +566,33 @@ def test_single_ideograph_is_searched_in_names_only(leaks: Find, make: Make) -> 
 # ---- what is let out -------------------------------------------------------------------------------------------------
 
 
-def test_value_that_is_the_pseudonym_is_no_leak(leaks: Find, make: Make) -> None:
-    sent = make(PatientName="PID-90210", PatientID="PID-90210", ClinicalTrialSubjectID="PID-90210")
-    assert leaks(sent, pseudonym="PID-90210") == []
-    assert len(leaks(sent)) == 3
-    sent.PatientComments = "PID-90210!"
-    assert leaks(sent, pseudonym="PID-90210") == [PATIENT_ID.format(COMMENTS)]
+def test_pseudonym_that_is_an_identifier_is_a_leak(leaks: Find, make: Make) -> None:
+    for pseudonym, what in (
+        ("PID-90210", "Patient ID"),
+        ("X-PID-90210", "Patient ID"),
+        ("ACC4711", "Accession Number"),
+        ("PETER", "part of Patient's Name"),
+        ("19800605", "Patient's Birth Date"),
+        ("1.2.826.0.1.77.2", "Study Instance UID"),
+    ):
+        sent = make(PatientName=pseudonym, PatientID="5f3e", ClinicalTrialSubjectID=pseudonym)
+        assert leaks(sent) == [f"the received {what} stands in {place}" for place in ("(0010,0010)", "(0012,0040)")]
+    assert leaks(make(PatientName="12"), before=make(PatientID="12")) == [PATIENT_ID.format("(0010,0010)")]
 
 
-def test_pseudonym_may_be_a_short_id_or_in_another_script(leaks: Find, make: Make) -> None:
-    assert leaks(make(PatientID="12", PatientName="12"), before=make(PatientID="12"), pseudonym="12") == []
-    utf_8 = {"SpecificCharacterSet": "ISO_IR 192"}
-    before = make(**utf_8, PatientID="患者九")
-    assert leaks(make(**utf_8, PatientID="患者九"), before=before, pseudonym="患者九") == []
+def test_received_subject_id_may_be_the_pseudonym(leaks: Find, make: Make) -> None:
+    before = make(ClinicalTrialSubjectID="SUBJ-17", PatientID="PID-90210")
+    sent = make(PatientName="SUBJ-17", ClinicalTrialSubjectID="SUBJ-17", PatientID="5f3e")
+    assert leaks(sent, before=before) == []
+    sent.PatientComments = "SUBJ-17"
+    sent.PatientName = "Mr SUBJ-17"
+    assert leaks(sent, before=before) == [
+        f"the received Clinical Trial Subject ID stands in {place}" for place in ("(0010,0010)", COMMENTS)
+    ]
+    # it is one of the patient or of an order, too
+    for keyword in ("PatientID", "AccessionNumber", "AdmissionID", "PatientName"):
+        both = make(ClinicalTrialSubjectID="SUBJ17", **{keyword: "SUBJ17"})
+        assert len(leaks(make(ClinicalTrialSubjectID="SUBJ17"), before=both)) == 1
 
 
 def test_identifier_that_the_profile_keeps_is_not_searched(leaks: Find, received: Dataset) -> None:

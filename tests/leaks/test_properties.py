@@ -170,7 +170,7 @@ def test_quick_look_misses_nothing_that_the_exact_one_finds(
             item += group + low + vr.encode() + len(raw).to_bytes(2, order) + raw  # type: ignore[arg-type]
     sent = read_elements(item, implicit=implicit, little=little)
     before = read_elements(RECEIVED.dataset, implicit=False, little=True)
-    everything = Places(identifiers_of((before,), frozenset()), sent, before, "").find()
+    everything = Places(identifiers_of((before,), frozenset()), sent, before).find()
     expected = tuple(dict.fromkeys(Leak(path=path, what=what_of(tag)) for path, tag in everything))
     assert find_leaks(RECEIVED, Encoded(dataset=item, implicit=implicit, little=little)) == expected
 
