@@ -13,7 +13,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery, instance
 from karnak_core.model import State
-from karnak_core.spool.views import Filter, matching
+from karnak_core.spool.views import Filter, matching, narrowed
 
 #: deliveries looked at in one step
 STEP: Final = 2000
@@ -67,9 +67,9 @@ def resolved(connection: sa.Connection, chosen: Filter) -> Filter:
 def by_state(connection: sa.Connection, chosen: Filter) -> dict[tuple[str, str], Mapping[State, int]]:
     """Return the numbers of deliveries by destination and state; what a worker has is waiting."""
     columns = (delivery.c.forward_node, delivery.c.destination, delivery.c.state)
-    rows = connection.execute(
-        matching(_select(*columns, sa.func.count().label("deliveries")), chosen).group_by(*columns)
-    )
+    # every delivery is visited, its instance only where something in it is asked for
+    narrow = matching if chosen.patient_id or chosen.text else narrowed
+    rows = connection.execute(narrow(_select(*columns, sa.func.count().label("deliveries")), chosen).group_by(*columns))
     found: dict[tuple[str, str], dict[State, int]] = {}
     for row in rows:
         state = State.PENDING if row.state == State.LEASED else State(row.state)

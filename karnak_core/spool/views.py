@@ -43,7 +43,11 @@ class Filter:
 
 def matching(statement: S, chosen: Filter) -> S:
     """Narrow a selection of deliveries joined with their instances."""
-    statement = statement.join_from(delivery, instance, instance.c.id == delivery.c.instance_id)
+    return narrowed(statement.join_from(delivery, instance, instance.c.id == delivery.c.instance_id), chosen)
+
+
+def narrowed(statement: S, chosen: Filter) -> S:
+    """Narrow a selection of deliveries, joined with their instances where patient or text is asked for."""
     if chosen.ids:
         statement = statement.where(delivery.c.id.in_(chosen.ids))
     if chosen.forward_node is not None:

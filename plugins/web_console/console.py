@@ -21,7 +21,9 @@ from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.traffic import Traffic
 from karnak_core.spool.wakeups import CONFIGURATION, Wakeups
 from karnak_plugins.web_console.config import WebConsole
+from karnak_plugins.web_console.counting import Counting
 from karnak_plugins.web_console.expiring import Expiries
+from karnak_plugins.web_console.looks import Looks
 
 #: a document as ``karnak export`` writes it, to be changed in place or replaced
 Document = dict[str, Any]
@@ -44,6 +46,8 @@ class Console:
     clock: Callable[[], int] = field(default=now_ms, repr=False)
     expiries: Expiries = field(default_factory=Expiries, repr=False)
     traffic: Traffic = field(default_factory=Traffic, repr=False)
+    looks: Looks = field(default_factory=Looks, repr=False)
+    counting: Counting = field(default_factory=Counting, repr=False)
 
     @property
     def configuration(self) -> Configuration:

@@ -34,6 +34,7 @@ def retry(console: Console, user: Identity, chosen: Filter, most: int | None = N
         topics = decisions.pending_topics(connection)
         note(connection, user, "retry", _many(count, "delivery", "deliveries"), words(chosen))
     console.wake.publish(topics)
+    console.counting.forget()
     return count
 
 
@@ -44,6 +45,7 @@ def discard(console: Console, user: Identity, chosen: Filter, most: int | None =
         _agreed(count, most)
         note(connection, user, "discard", _many(count, "delivery", "deliveries"), words(chosen))
     console.spool.remove(removable)
+    console.counting.forget()
     return count
 
 

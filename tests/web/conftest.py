@@ -162,7 +162,9 @@ def make_page(browser: Browser) -> Iterator[Callable[..., Page]]:
 
 def _is_complaint(said: Any) -> bool:
     # an answer of 4xx to a form is meant; anything else that is red is not
-    return said.type in ("error", "warning") and "Failed to load resource" not in said.text
+    # nor is a live part whose gateway has ended before the page
+    meant = ("Failed to load resource", "Failed to fetch")
+    return said.type in ("error", "warning") and not any(words in said.text for words in meant)
 
 
 @pytest.fixture

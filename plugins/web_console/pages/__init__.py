@@ -27,6 +27,7 @@ class Area:
 #: in the order of the navigation
 AREAS: tuple[Area, ...] = (
     Area(label="Overview", path="/overview", roles=ADMIN, module="overview"),
+    Area(label="Monitoring", path="/monitoring", roles=ADMIN, module="monitoring"),
     Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway"),
     Area(label="Projects", path="/projects", roles=ADMIN, module="projects", group="De-identification"),
     Area(label="Profiles", path="/profiles", roles=ADMIN, module="profiles", group="De-identification"),

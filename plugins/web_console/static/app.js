@@ -45,24 +45,28 @@ function say(text) {
 // ---- dialogs: data-open="#id" opens one, data-close closes it ----
 const dialog = document.getElementById("confirm");
 let waiting = null;
+let submitter = null;
 document.addEventListener("submit", (event) => {
   const form = event.target;
-  const question = form.dataset.confirm;
+  // a form with several buttons asks by the button
+  const asks = event.submitter?.dataset.confirm ? event.submitter : form;
+  const question = asks.dataset.confirm;
   if (!question || form.dataset.confirmedOnce) return;
   event.preventDefault();
   event.stopImmediatePropagation();
   waiting = form;
+  submitter = event.submitter;
   dialog.querySelector("h2").textContent = question;
-  dialog.querySelector("p").textContent = form.dataset.confirmDetail || "";
+  dialog.querySelector("p").textContent = asks.dataset.confirmDetail || "";
   const button = dialog.querySelector("[data-confirmed]");
-  button.textContent = form.dataset.confirmButton || "Yes";
+  button.textContent = asks.dataset.confirmButton || "Yes";
   dialog.showModal();
 }, true);
 dialog?.querySelector("[data-confirmed]").addEventListener("click", () => {
   const form = waiting;
   dialog.close();
   form.dataset.confirmedOnce = "true";
-  form.requestSubmit();
+  form.requestSubmit(submitter);
 });
 
 document.addEventListener("click", (event) => {
@@ -116,8 +120,14 @@ function removeRow(row) {
 document.addEventListener("htmx:config:request", (event) => {
   const { ctx } = event.detail;
   const polls = /\bevery\b/.test(ctx.sourceElement?.getAttribute("hx-trigger") || "");
-  if (polls && (document.hidden || ctx.sourceElement.contains(document.activeElement))) event.preventDefault();
+  if (polls && (document.hidden || isWorkedIn(ctx.sourceElement))) event.preventDefault();
 });
+function isWorkedIn(part) {
+  const active = document.activeElement;
+  // what is morphed keeps its elements, and the focus with them; what is typed it would not
+  const morphs = /Morph/.test(part.getAttribute("hx-swap") || "");
+  return part.contains(active) && (!morphs || active.matches("input, select, textarea"));
+}
 document.addEventListener("htmx:after:request", (event) => {
   if (event.detail.ctx?.response?.raw?.status === 401) location.reload();
 });
