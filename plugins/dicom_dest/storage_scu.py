@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import replace
 
 from karnak_core import tls
@@ -191,7 +191,14 @@ class StorageSCU:
                 length=outgoing.size - outgoing.dataset_offset,
             )
         convert = outgoing.convert or conversion(outgoing, self._workspace)
-        with convert(pair[1]) as other:
+        with ExitStack() as stack:
+            try:
+                other = stack.enter_context(convert(pair[1]))
+            except Permanent as error:
+                raise Permanent(
+                    f"{self._peer} does not take transfer syntax {outgoing.transfer_syntax_uid}, and the instance "
+                    f"cannot be sent in {pair[1]}: {error.reason}"
+                ) from error
             message_id = association.start_c_store(
                 other.sop_class_uid,
                 other.sop_instance_uid,

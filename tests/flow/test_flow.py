@@ -441,13 +441,15 @@ def test_an_uncompressed_instance_is_sent_in_the_syntax_that_the_destination_tak
     assert_same(after, before)
 
 
-def test_a_compressed_instance_fails_where_its_syntax_is_not_taken(world: World, tmp_path: Path) -> None:
+def test_an_instance_that_cannot_be_decompressed_fails_where_its_syntax_is_not_taken(
+    world: World, tmp_path: Path
+) -> None:
     path = make_file(tmp_path, transfer_syntax_uid=JPEGBaseline8Bit, PixelData=encapsulate([b"\xff\xd8\xff\xd9"]))
     assert send(world.gateway.port, [path], called="IMPLICIT") == [0x0000]
     world.wait_for(path, implicit="failed")
     row = world.row(path)
-    assert JPEGBaseline8Bit in row["reason"]
-    assert "in none of the transfer syntaxes" in row["reason"]
+    assert f"does not take transfer syntax {JPEGBaseline8Bit}" in row["reason"]
+    assert f"cannot be sent in {ImplicitVRLittleEndian}" in row["reason"]
     assert row["attempts"] == 1
 
 
