@@ -11,6 +11,7 @@ import secrets
 from collections.abc import Iterable
 from urllib.parse import quote, urlsplit
 
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.requests import Request
@@ -21,7 +22,7 @@ from karnak_plugins.web_console.access import sessions, tokens
 from karnak_plugins.web_console.access.cookies import limits, session_cookie
 from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.console import Console
-from karnak_plugins.web_console.problems import is_api, refused
+from karnak_plugins.web_console.problems import is_api, refused, unusable
 from karnak_plugins.web_console.refusals import Refused
 
 logger = logging.getLogger(__name__)
@@ -112,6 +113,8 @@ class Guard:
             return _way_in(request)
         except Refused as error:
             return refused(request, error)
+        except SQLAlchemyError as error:
+            return unusable(request, error)
 
     def _identity(self, request: Request) -> Identity | None:
         self._console.refresh()

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Sequence
 from http import HTTPStatus
+from typing import Any, cast
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from pydantic import BaseModel, Field
+from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
@@ -50,6 +52,14 @@ def is_api(request: Request) -> bool:
 def refused(request: Request, error: Refused) -> Response:
     """Return the answer to a request that is refused."""
     return answer(request, error.status, str(error), headers=error.headers)
+
+
+def unusable(request: Request, error: SQLAlchemyError) -> Response:
+    """Return the answer while the database cannot be used; its own words may have values, and go to the log."""
+    logger.error("the database cannot be used: %s", getattr(error, "orig", None) or type(error).__name__)
+    return answer(
+        request, 503, "the database cannot be used; the gateway's log says why", headers={"Retry-After": "10"}
+    )
 
 
 def answer(
@@ -109,6 +119,8 @@ def register(app: FastAPI) -> None:
     @app.exception_handler(KarnakError)
     def on_failed(request: Request, error: KarnakError) -> Response:
         return answer(request, 502 if isinstance(error, DeliveryError) else 500, str(error))
+
+    app.add_exception_handler(SQLAlchemyError, cast(Any, unusable))
 
     @app.exception_handler(Exception)
     def on_bug(request: Request, error: Exception) -> Response:

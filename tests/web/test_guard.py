@@ -281,3 +281,20 @@ def test_what_the_framework_refuses_is_a_problem_too(console_app: ConsoleApp) ->
     assert (broken.status_code, broken.headers["Content-Type"]) == (422, "application/problem+json")
     assert program.get("/api/v1/audit", params={"cursor": "x"}).status_code == 400
     assert program.get("/api/v1/audit", params={"limit": "0"}).status_code == 422
+
+
+def test_while_the_database_cannot_be_used_that_is_what_is_said(
+    console_app: ConsoleApp, caplog: pytest.LogCaptureFixture
+) -> None:
+    client, program = console_app.signed_in(), console_app.with_token("read")
+    console_app.console.database.close()
+    data = console_app.console.data_directory
+    for path in data.glob("karnak.db*"):
+        path.unlink()
+    (data / "karnak.db").write_bytes(b"this was a database" * 1000)
+    page = client.get("/overview")
+    assert (page.status_code, page.headers["Retry-After"]) == (503, "10")
+    assert "The database cannot be used; the gateway&#39;s log says why." in page.text
+    assert program.get("/api/v1/status").json()["status"] == 503
+    assert page.headers["X-Frame-Options"] == "DENY"
+    assert "file is not a database" in caplog.text

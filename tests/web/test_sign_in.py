@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -257,38 +258,58 @@ def test_after_some_wrong_passwords_the_right_one_has_to_wait_too(console_app: C
 def test_pauses_grow_to_a_limit_and_are_forgotten() -> None:
     now = [0.0]
     attempts = Attempts(lambda: now[0])
-    for _ in range(FREE_FOR_NAME - 1):
-        attempts.failed("admin", "10.0.0.1")
-        assert attempts.wait("admin", "10.0.0.2") == 0
+    for _ in range(FREE_FOR_NAME):
+        assert attempts.begin("admin", "10.0.0.1") == 0
     found = []
     for _ in range(9):
-        attempts.failed("admin", "10.0.0.1")
-        found.append(attempts.wait("ADMIN ", "10.0.0.2"))
+        # one that has to wait does not count
+        assert attempts.begin("ADMIN ", "10.0.0.2") == attempts.begin("admin", "10.0.0.3")
+        found.append(attempts.begin("admin", "10.0.0.2"))
+        now[0] += found[-1]
+        assert attempts.begin("admin", "10.0.0.2") == 0
     assert found == [1, 2, 4, 8, 16, 32, LONGEST_FOR_NAME, LONGEST_FOR_NAME, LONGEST_FOR_NAME]
-    assert attempts.wait("other", "10.0.0.1") == 0
+    assert attempts.begin("other", "10.0.0.1") == 0
     now[0] += FORGET + LONGEST_FOR_NAME
-    attempts.failed("admin", "10.0.0.1")
-    assert attempts.wait("admin", "10.0.0.1") == 0
+    for _ in range(FREE_FOR_NAME):
+        assert attempts.begin("admin", "10.0.0.1") == 0
 
 
 def test_an_address_that_tries_many_names_waits_longer() -> None:
-    attempts = Attempts(lambda: 0.0)
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
     for number in range(FREE_FOR_ADDRESS + 30):
-        attempts.failed(f"user{number}", "10.0.0.1")
-    assert attempts.wait("never-tried", "10.0.0.1") == LONGEST_FOR_ADDRESS
-    assert attempts.wait("never-tried", "10.0.0.2") == 0
+        now[0] += attempts.begin(f"user{number}", "10.0.0.1")
+        attempts.begin(f"user{number}", "10.0.0.1")
+    assert attempts.begin("never-tried", "10.0.0.1") == LONGEST_FOR_ADDRESS
+    assert attempts.begin("never-tried", "10.0.0.2") == 0
 
 
-def test_a_right_password_forgets_the_wrong_ones_of_the_name() -> None:
+def test_many_attempts_at_once_are_no_more_than_one_after_the_other() -> None:
     attempts = Attempts(lambda: 0.0)
-    for _ in range(FREE_FOR_NAME):
-        attempts.failed("admin", "10.0.0.1")
-    attempts.succeeded("admin", "10.0.0.1")
-    assert attempts.wait("admin", "10.0.0.1") == 0
+    together = threading.Barrier(20)
+    waits: list[float] = []
+
+    def attempt_once() -> None:
+        together.wait()
+        waits.append(attempts.begin("admin", "10.0.0.1"))
+
+    threads = [threading.Thread(target=attempt_once) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert waits.count(0.0) == FREE_FOR_NAME
+
+
+def test_right_passwords_never_make_anybody_wait() -> None:
+    attempts = Attempts(lambda: 0.0)
+    for number in range(100):
+        assert attempts.begin(f"user{number % 7}", "10.0.0.1") == 0
+        attempts.succeeded(f"user{number % 7}", "10.0.0.1")
 
 
 def test_attempts_take_bounded_memory() -> None:
     attempts = Attempts(lambda: 0.0)
     for number in range(MOST + 100):
-        attempts.failed(f"user{number}", f"10.0.0.{number}")
+        attempts.begin(f"user{number}", f"10.0.0.{number}")
     assert len(attempts._counts) == MOST

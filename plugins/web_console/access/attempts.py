@@ -38,19 +38,19 @@ class Attempts:
         self._lock = threading.Lock()
         self._counts: OrderedDict[tuple[str, str], _Count] = OrderedDict()
 
-    def wait(self, name: str, address: str) -> float:
-        """Return the seconds until the next attempt is looked at; 0: now."""
-        now = self._clock()
-        with self._lock:
-            known = [self._counts.get(key) for key in _keys(name, address)]
-        return max([0.0, *(count.until - now for count in known if count)])
+    def begin(self, name: str, address: str) -> float:
+        """Return the seconds until an attempt is looked at; 0: now, and it counts as wrong until :meth:`succeeded`.
 
-    def failed(self, name: str, address: str) -> None:
-        """Note a wrong password, or a name that does not exist."""
+        So many at once are no more than so many one after the other.
+        """
         now = self._clock()
+        keys = _keys(name, address)
         limits = ((FREE_FOR_NAME, LONGEST_FOR_NAME), (FREE_FOR_ADDRESS, LONGEST_FOR_ADDRESS))
         with self._lock:
-            for key, (free, longest) in zip(_keys(name, address), limits, strict=True):
+            wait = max([0.0, *(count.until - now for key in keys if (count := self._counts.get(key)))])
+            if wait > 0:
+                return wait
+            for key, (free, longest) in zip(keys, limits, strict=True):
                 count = self._counts.pop(key, None)
                 if count is None or count.last < now - FORGET:
                     count = _Count()
@@ -60,11 +60,17 @@ class Attempts:
                 self._counts[key] = count
             while len(self._counts) > MOST:
                 self._counts.popitem(last=False)
+        return 0.0
 
     def succeeded(self, name: str, address: str) -> None:
-        """Forget the name; the address stays, as who knows one password may try others'."""
+        """Forget the name, and this one attempt of the address: who knows one password may try others'."""
+        named, addressed = _keys(name, address)
         with self._lock:
-            self._counts.pop(_keys(name, address)[0], None)
+            self._counts.pop(named, None)
+            if count := self._counts.get(addressed):
+                count.wrong -= 1
+                if count.wrong < FREE_FOR_ADDRESS:
+                    count.until = 0.0
 
 
 def _keys(name: str, address: str) -> tuple[tuple[str, str], tuple[str, str]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -61,13 +62,13 @@ def _wrong_password(
     request: Request, user: Identity, console: Console, old: str, new: str, again: str
 ) -> dict[str, str]:
     attempts, name, address = attempts_of(request), user.user.name, user.address
-    if wait := attempts.wait(name, address):
-        return {"old": f"there were too many attempts; try again in {wait:.0f} s"}
+    if wait := math.ceil(attempts.begin(name, address)):
+        return {"old": f"there were too many attempts; try again in {wait} s"}
     with console.database.read() as connection:
         found = users.stored_password(connection, name)
     if found is None or not passwords.matches(old, found[1]):
-        attempts.failed(name, address)
         return {"old": "is not your password"}
+    attempts.succeeded(name, address)
     errors = {}
     if problem := passwords.problem(new, name):
         errors["new"] = problem

@@ -51,7 +51,7 @@ def sign_in(request: Request, form: Form, console: ConsoleOf) -> Response:
     """Look at name and password; begin a session."""
     name, address = text(form, "name").strip()[:64], request.client.host if request.client else ""
     attempts, after = attempts_of(request), own_path(text(form, "next"), "")
-    if wait := math.ceil(attempts.wait(name, address)):
+    if wait := math.ceil(attempts.begin(name, address)):
         words = f"There were too many attempts. Try again in {wait} second{'s' if wait > 1 else ''}."
         headers = {"Retry-After": str(wait)}
         return render(request, "sign_in.html", status=429, headers=headers, next=after, wrong=words, name=name)
@@ -59,7 +59,7 @@ def sign_in(request: Request, form: Form, console: ConsoleOf) -> Response:
         found = users.stored_password(connection, name)
     right = passwords.matches(text(form, "password"), found[1] if found else None)
     if not right or found is None or found[0].disabled:
-        attempts.failed(name, address)
+        logger.warning("a sign-in failed, from %s", address)
         # what was typed as the name may be a password
         known = found[0].name if found else "an unknown user"
         audit(console, known, "fail to sign in", known, f"from {address}")
