@@ -27,6 +27,8 @@ logger = logging.getLogger(__name__)
 GRACE_SECONDS = 30.0
 #: seconds until a process must have said that it is ready
 READY_SECONDS = 60.0
+#: seconds that the ready line waits for services, without which the gateway works
+SERVICE_SECONDS = 30.0
 BACKLOG = 1024
 
 
@@ -73,7 +75,7 @@ class Gateway:
             self._start_processes()
             self._services.follow(self._following.configuration.services)
             host, port = self._listening.getsockname()[:2]
-            reached = self._services.addresses(time.monotonic() + READY_SECONDS)
+            reached = self._services.addresses(time.monotonic() + SERVICE_SECONDS)
             announce(", ".join([f"ready: DICOM {host}:{port}", *reached]))
             while not self._stop.wait(1.0):
                 self._follow()

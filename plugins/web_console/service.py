@@ -17,7 +17,7 @@ from karnak_core.config.store import Following
 from karnak_core.errors import KarnakError
 from karnak_core.model import OpenContext
 from karnak_core.spool.wakeups import open_wakeups
-from karnak_core.tls.contexts import server_context
+from karnak_core.tls.contexts import WatchedContext, server_context
 from karnak_plugins.web_console.access import users
 from karnak_plugins.web_console.access.audit import remove_old
 from karnak_plugins.web_console.app import create_app
@@ -70,12 +70,8 @@ class ConsoleService:
         config = self._console.config
         more: dict[str, Any] = {}
         if config.tls is not None:
-            watched = server_context(config.tls)
-
-            def context(_config: uvicorn.Config, _default: object) -> ssl.SSLContext:
-                return watched.get()
-
-            more["ssl_context_factory"] = context
+            tls = config.tls
+            more["ssl_context_factory"] = lambda _config, _default: _following(server_context(tls))
         return uvicorn.Config(
             create_app(self._console),
             lifespan="off",
@@ -90,6 +86,17 @@ class ConsoleService:
             limit_concurrency=500,
             **more,
         )
+
+
+def _following(watched: WatchedContext) -> ssl.SSLContext:
+    """Return a context that gives every handshake the certificate of now; its files may be replaced meanwhile."""
+    context = watched.get()
+
+    def renew(connection: ssl.SSLSocket | ssl.SSLObject, _name: str | None, _context: ssl.SSLContext) -> None:
+        connection.context = watched.get()
+
+    context.sni_callback = renew
+    return context
 
 
 def open_console(config: WebConsole, context: OpenContext) -> ConsoleService:

@@ -125,23 +125,34 @@ def test_a_gateway_whose_console_finds_its_port_taken_starts_and_says_so(tmp_pat
             assert gateway.terminate() == 0
 
 
-def test_console_speaks_tls(tmp_path: Path) -> None:
-    authority = trustme.CA()
-    issued = authority.issue_cert("127.0.0.1")
+def test_console_speaks_tls_and_follows_its_certificate(tmp_path: Path) -> None:
     certificate, key = tmp_path / "server.pem", tmp_path / "server.key"
-    certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
-    issued.private_key_pem.write_to_path(key)
-    trusting = ssl.create_default_context()
-    authority.configure_trust(trusting)
+    first, second = (trusting(authority) for authority in (write_identity(certificate, key), trustme.CA()))
     tls = {"certificate": str(certificate), "key": str(key)}
     with run_gateway(with_console(port=0, tls=tls), tmp_path / "data") as gateway:
         assert gateway.web.startswith("https://127.0.0.1:")
-        assert answers(gateway.web, trusting)
+        assert answers(gateway.web, first)
+        assert not answers(gateway.web, second)
         assert not answers(gateway.web.replace("https:", "http:"))
-        old = ssl.create_default_context(cafile=None)
-        authority.configure_trust(old)
-        old.maximum_version = ssl.TLSVersion.TLSv1_2
-        assert answers(gateway.web, old)
+        renewed = trusting(write_identity(certificate, key))
+        assert answers(gateway.web, renewed)
+        assert not answers(gateway.web, first)
+
+
+def write_identity(certificate: Path, key: Path) -> trustme.CA:
+    """Write a certificate and its key, of an authority that is made for them."""
+    authority = trustme.CA()
+    issued = authority.issue_cert("127.0.0.1")
+    certificate.write_bytes(b"".join(one.bytes() for one in issued.cert_chain_pems))
+    issued.private_key_pem.write_to_path(key)
+    return authority
+
+
+def trusting(authority: trustme.CA) -> ssl.SSLContext:
+    """Return the context of a client that trusts this authority alone."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    authority.configure_trust(context)
+    return context
 
 
 def test_the_address_is_the_caller_s_unless_a_proxy_is_trusted(make_running_console: Callable[..., Any]) -> None:
