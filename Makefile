@@ -1,6 +1,8 @@
 # make run: set up and run the gateway.  make test: set up and run everything that CI runs.
 PYTHON ?= python3
 VENV ?= .venv
+# tests at once: much of their time is waiting for peers
+WORKERS ?= 3
 BIN := $(VENV)/bin
 
 .PHONY: run test check peers benchmark clean
@@ -9,7 +11,7 @@ run: $(VENV)/.installed
 	$(BIN)/karnak serve
 
 test: peers $(VENV)/.installed-dev check
-	$(BIN)/pytest -q
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
