@@ -5,9 +5,12 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
+import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -82,3 +85,38 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
 def spool_folder(tmp_path: Path) -> SpoolFolder:
     """An empty spool."""
     return SpoolFolder(tmp_path / "spool")
+
+
+@contextmanager
+def _dribbling(head: bytes) -> Iterator[str]:
+    """Answer one request with ``head``, and then with a byte at a time; the end comes after ten seconds only."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        gone = threading.Event()
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection:
+                connection.recv(65536)
+                connection.sendall(head)
+                for _ in range(200):
+                    if gone.wait(0.05):
+                        return
+                    try:
+                        connection.sendall(b"a")
+                    except OSError:
+                        return
+
+        thread = threading.Thread(target=answer, daemon=True)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+        finally:
+            gone.set()
+            thread.join(10)
+
+
+@pytest.fixture(params=[b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: "])
+def dribbling(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
+    """Start web services whose body, or whose header, dribbles; returns the URL."""
+    with ExitStack() as services:
+        yield lambda: services.enter_context(_dribbling(request.param))

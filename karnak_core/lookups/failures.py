@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import ssl
-from collections.abc import Iterator
 from http.client import BadStatusLine, LineTooLong, RemoteDisconnected
 
 import requests
 from urllib3.exceptions import NameResolutionError
 
 from karnak_core.errors import DeliveryError, Misconfigured, Retryable
+from karnak_core.lookups.timed import causes, is_overdue
 
 
 def no_answer(error: Exception, peer: str, seconds: float) -> DeliveryError:
@@ -18,9 +18,11 @@ def no_answer(error: Exception, peer: str, seconds: float) -> DeliveryError:
     Parameters
     ----------
     seconds
-        How long we waited, at most.
+        How long we waited, at most; twice as long for all of an answer.
     """
     found = list(causes(error))
+    if is_overdue(error):
+        return Retryable(f"{peer} does not come to an end of its answer within {2 * seconds:g} s")
     for one in found:
         if isinstance(one, ssl.SSLCertVerificationError):
             return Misconfigured(f"{peer} shows a certificate that is not trusted: {one.verify_message}")
@@ -49,15 +51,3 @@ def is_closed(error: Exception) -> bool:
     """Tell whether the connection was closed before there was an answer, as servers do with idle ones."""
     closed = (RemoteDisconnected, ConnectionResetError, BrokenPipeError, ssl.SSLEOFError)
     return any(isinstance(one, closed) for one in causes(error))
-
-
-def causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and everything behind it; the libraries hide some among the arguments."""
-    seen: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-            yield one

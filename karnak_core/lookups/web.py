@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import ssl
 import threading
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from http.cookiejar import DefaultCookiePolicy
@@ -14,14 +13,14 @@ from typing import Any, Final
 from urllib.parse import urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 from urllib3.exceptions import HTTPError
 from urllib3.util import Retry
 
 from karnak_core import __version__
-from karnak_core.errors import Misconfigured, Permanent, Retryable
+from karnak_core.errors import Misconfigured, Permanent
 from karnak_core.lookups.failures import is_closed, no_answer
+from karnak_core.lookups.timed import TimedAdapter
 from karnak_core.tls import TlsFileError, WatchedContext
 
 # at DEBUG it writes paths, which hold Patient IDs
@@ -51,7 +50,7 @@ class Web:
     Parameters
     ----------
     timeout
-        Seconds until the connection stands, and again until the answer begins; twice as long for all of the answer.
+        Seconds until the connection stands, and again for each part of the answer; twice as long for all of it.
     """
 
     def __init__(self, *, timeout: float, tls: WatchedContext) -> None:
@@ -107,7 +106,6 @@ class Web:
         body: bytes | None,
         peer: str,
     ) -> Reply:
-        deadline = time.monotonic() + 2 * self._timeout
         with session.request(
             method,
             url,
@@ -123,8 +121,6 @@ class Web:
                 content += block
                 if len(content) > LONGEST_ANSWER:
                     raise Permanent(f"{peer} answers with more than {LONGEST_ANSWER // 1024} KiB")
-                if time.monotonic() > deadline:
-                    raise Retryable(f"{peer} does not come to an end of its answer within {2 * self._timeout:g} s")
             return Reply(
                 status=response.status_code, headers=CaseInsensitiveDict(response.headers), body=bytes(content)
             )
@@ -137,7 +133,7 @@ class Web:
         with self._lock:
             if self._session is None or context is not self._made_with:
                 # one whose certificates were replaced ends with its last request
-                self._session = _session(context)
+                self._session = _session(context, 2 * self._timeout)
                 self._made_with = context
             return self._session
 
@@ -152,7 +148,7 @@ def _proxies(url: str) -> dict[str, str]:
     return {} if here else dict(requests.utils.get_environ_proxies(url, no_proxy=None))
 
 
-def _session(context: ssl.SSLContext) -> requests.Session:
+def _session(context: ssl.SSLContext, seconds: float) -> requests.Session:
     session = _Session()
     # of the environment only the proxy: a .netrc would replace our Authorization, a CA bundle ours
     session.trust_env = False
@@ -160,7 +156,7 @@ def _session(context: ssl.SSLContext) -> requests.Session:
     session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
     session.headers.clear()
     session.headers.update({"User-Agent": f"karnak/{__version__}", "Accept": "application/json"})
-    adapter = _Adapter(context)
+    adapter = _Adapter(context, seconds)
     session.mount("http://", adapter)
     session.mount("https://", adapter)
     return session
@@ -173,14 +169,14 @@ class _Session(requests.Session):
         """Not look where it leads: it may be no URL at all."""
 
 
-class _Adapter(HTTPAdapter):
+class _Adapter(TimedAdapter):
     """Connects with a TLS context of our own, certifi's authorities left out."""
 
-    def __init__(self, context: ssl.SSLContext) -> None:
+    def __init__(self, context: ssl.SSLContext, seconds: float) -> None:
         self._tls: dict[str, Any] = {"ssl_context": context, "cert_reqs": context.verify_mode}
         if not context.check_hostname:
             self._tls["assert_hostname"] = False
-        super().__init__(pool_maxsize=KEPT_CONNECTIONS, max_retries=NO_RETRY)
+        super().__init__(seconds, pool_maxsize=KEPT_CONNECTIONS, max_retries=NO_RETRY)
 
     def init_poolmanager(self, connections: int, maxsize: int, block: bool = False, **options: Any) -> None:
         """Make the pools of connections."""

@@ -10,7 +10,6 @@ import base64
 import json
 import re
 import ssl
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -24,6 +23,7 @@ from urllib3.exceptions import HTTPError
 from karnak_core import __version__
 from karnak_core.config.secret import Secret
 from karnak_core.errors import Misconfigured
+from karnak_core.lookups.timed import TimedAdapter, causes, is_overdue
 from karnak_plugins.auth_oauth2.config import OAuth2Authenticator, refuse_no_token
 
 #: bytes of an answer
@@ -96,10 +96,11 @@ class TokenServer:
             # RFC 6749 section 2.3.1: as in a form, before they are joined
             pair = f"{quote_plus(config.client_id)}:{quote_plus(secret)}"
             headers["Authorization"] = f"Basic {base64.b64encode(pair.encode()).decode()}"
-        deadline = time.monotonic() + 2 * config.timeout
         with requests.Session() as session:
             # of the environment only the proxy: a .netrc would replace our Authorization, a CA bundle ours
             session.trust_env = False
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, TimedAdapter(2 * config.timeout))
             session.proxies.update(requests.utils.get_environ_proxies(config.token_url, no_proxy=None))
             try:
                 with session.post(
@@ -111,23 +112,23 @@ class TokenServer:
                     allow_redirects=False,
                     stream=True,
                 ) as response:
-                    return response.status_code, b"".join(self._body(response, deadline))
+                    return response.status_code, b"".join(self._body(response))
             except (requests.RequestException, HTTPError, OSError) as error:
                 # its text is not ours, nor the same each time
                 raise Misconfigured(f"{self._peer} {self._why(error)}") from error
 
-    def _body(self, response: requests.Response, deadline: float) -> Iterator[bytes]:
+    def _body(self, response: requests.Response) -> Iterator[bytes]:
         size = 0
         for block in response.iter_content(4096):
             size += len(block)
             if size > LONGEST_ANSWER:
                 self._fail(f"answers {response.status_code} with more than {LONGEST_ANSWER // 1024} KiB")
-            if time.monotonic() > deadline:
-                self._fail(f"does not come to an end of its answer within {2 * self._config.timeout:g} s")
             yield block
 
     def _why(self, error: Exception) -> str:
-        found = list(_causes(error))
+        found = list(causes(error))
+        if is_overdue(error):
+            return f"does not come to an end of its answer within {2 * self._config.timeout:g} s"
         for one in found:
             if isinstance(one, ssl.SSLCertVerificationError):
                 return f"shows a certificate that is not trusted: {one.verify_message}"
@@ -159,18 +160,6 @@ def _named(status: int) -> str:
         return f"{status} {HTTPStatus(status).phrase}"
     except ValueError:
         return str(status)
-
-
-def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield an exception and everything behind it; the libraries hide some among the arguments."""
-    seen: list[BaseException] = []
-    waiting: list[object] = [error]
-    while waiting:
-        one = waiting.pop(0)
-        if isinstance(one, BaseException) and one not in seen:
-            seen.append(one)
-            waiting += [*one.args, getattr(one, "reason", None), one.__cause__, one.__context__]
-            yield one
 
 
 def _object(content: bytes) -> dict[str, Any] | None:

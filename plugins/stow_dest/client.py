@@ -20,6 +20,7 @@ from karnak_core import __version__
 from karnak_core.config.tls import ClientTLS
 from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
 from karnak_core.http_headers import resolved
+from karnak_core.lookups.timed import is_overdue
 from karnak_core.model import OpenContext
 from karnak_core.tls import HandshakeFailed, TlsFileError, client_context, connect, is_alert
 from karnak_plugins.stow_dest.body import BLOCK, MultipartBody
@@ -194,7 +195,10 @@ class Client:
             body.clear()
         except (requests.RequestException, OSError) as error:
             if response.status_code < 300 or response.status_code == 409:
-                raise Cut(f"{self.peer}: the connection broke in the middle of the answer") from error
+                what = "the connection broke in the middle of the answer"
+                if is_overdue(error):
+                    what = f"the answer does not come to an end within {2 * self._config.timeout:g} s"
+                raise Cut(f"{self.peer}: {what}") from error
             body.clear()
         return Reply(
             status=response.status_code,

@@ -1,7 +1,8 @@
 """HTTP connections that watch whether bytes move, and that say in words what goes wrong with them.
 
 Time limits are on progress: sending a gigabyte may take as long as it takes while some of it goes, and what the system
-has taken from us and not yet delivered counts as well. What fails is raised as a delivery error, here, where it is
+has taken from us and not yet delivered counts as well. An answer, which is short, has twice that limit for all of it.
+What fails is raised as a delivery error, here, where it is
 known in what the connection was engaged; urllib3 lets these through.
 """
 
@@ -21,6 +22,7 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import HTTPError
 from urllib3.response import HTTPResponse
 
+from karnak_core.lookups.timed import timed_response
 from karnak_plugins.stow_dest.failures import GONE, Cut, while_connecting, while_waiting
 
 #: bytes offered to the system at once; TLS makes records of 16 KiB of them
@@ -160,7 +162,7 @@ class WatchedTLSConnection(WatchedConnection, HTTPSConnection):
 
 def watched_pools(peer: str, patience: float) -> dict[str, type[HTTPConnectionPool]]:
     """Return the pool classes, by URL scheme, whose connections go by this name and have this patience."""
-    facts = {"peer": peer, "patience": patience}
+    facts = {"peer": peer, "patience": patience, "response_class": timed_response(2 * patience)}
 
     class Plain(HTTPConnectionPool):
         ConnectionCls = type("Plain", (WatchedConnection,), facts)

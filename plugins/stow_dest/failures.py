@@ -9,6 +9,7 @@ from typing import Final
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
+from karnak_core.lookups.timed import Overdue
 from karnak_core.tls import HandshakeCut, HandshakeFailed, in_words, is_cut
 from karnak_core.tls.words import SPEAKS_PLAIN
 
@@ -69,6 +70,8 @@ def speaks_tls(peer: str) -> Misconfigured:
 def while_waiting(error: Exception, peer: str, seconds: float, *, used: bool) -> DeliveryError:
     """Return what it means that there is no answer; ``used``: the connection had brought answers before."""
     match error:
+        case Overdue():
+            return Cut(f"{peer}: the answer does not come to an end within {2 * seconds:g} s")
         case TimeoutError():
             return Cut(f"{peer}: no answer within {seconds:g} s after the request was sent")
         case http.client.RemoteDisconnected() | ConnectionError() | ssl.SSLEOFError() | ssl.SSLZeroReturnError():

@@ -253,6 +253,13 @@ def test_an_answer_that_is_too_long_is_not_read_to_its_end(service: Service, pac
     lookups.close()
 
 
+def test_an_answer_that_dribbles_is_given_up(dribbling: Callable[[], str]) -> None:
+    lookup = Lookup(method="GET", url=f"{dribbling()}/patients/{PATIENT}", body=None, authenticator=None)
+    error = failure(lambda: Lookups({}, timeout=0.3).fetch(lookup))
+    assert isinstance(error, Retryable)
+    assert error.reason.endswith("does not come to an end of its answer within 0.6 s")
+
+
 def test_an_answer_that_breaks_off_is_asked_for_again_later(service: Service) -> None:
     service.says(Answer(200, b'"PSN', {"Content-Length": "100", "Connection": "close"}))
     lookups = Lookups({})

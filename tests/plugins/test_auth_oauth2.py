@@ -476,6 +476,11 @@ def test_endless_drops_of_an_answer_are_not_waited_for(server: Server) -> None:
     assert reason.endswith("does not come to an end of its answer within 0.4 s")
 
 
+def test_an_answer_that_dribbles_is_not_waited_for(dribbling: Callable[[], str]) -> None:
+    reason = failure(opened(token_url=f"{dribbling()}/t", client_id="c", client_secret=SECRET, timeout=0.3))
+    assert reason.endswith("does not come to an end of its answer within 0.6 s")
+
+
 def test_missing_secret_holds_the_destination(server: Server) -> None:
     part = opened(**keys_of(server, client_secret={"env": "KARNAK_TEST_NOT_SET"}))
     assert failure(part) == "environment variable KARNAK_TEST_NOT_SET is not set"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 
@@ -84,6 +85,13 @@ def test_a_server_that_is_silent_ends_after_the_time_limit(
     answer = trouble(make_part(server.url, timeout="0.5 s"), make_instances()[0])
     assert "no answer within 0.5 s after the request was sent" in answer.reason
     assert 0.4 < time.monotonic() - started < 3
+
+
+def test_an_answer_that_dribbles_ends_after_twice_the_time_limit(
+    dribbling: Callable[[], str], make_part: MakePart, make_instances: MakeInstances
+) -> None:
+    answer = trouble(make_part(f"{dribbling()}/studies", timeout="0.3 s"), make_instances()[0])
+    assert "the answer does not come to an end within 0.6 s" in answer.reason
 
 
 def test_instances_answered_before_keep_their_outcome_and_those_after_are_not_tried(
