@@ -6,6 +6,7 @@ Its packages are the extra ``web``: without them the plugin is there, and says w
 from __future__ import annotations
 
 from collections.abc import Sequence
+from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -24,8 +25,17 @@ if TYPE_CHECKING:
 NAME = "web_console"
 
 
-def _open(config: WebConsole, context: OpenContext) -> Service:
+def missing_for(config: WebConsole) -> str:
+    """Return what is to be said about packages that this section needs and that are not installed; empty: all are."""
     if lacking := missing():
+        return lacking
+    if config.oidc is not None and find_spec("joserfc") is None:
+        return "oidc needs joserfc: pip install 'karnak-gateway[oidc]'"
+    return ""
+
+
+def _open(config: WebConsole, context: OpenContext) -> Service:
+    if lacking := missing_for(config):
         raise PluginError(f"plugins.{NAME}: {lacking}")
     # not before: FastAPI alone takes half a second, which no other process of the gateway shall spend
     from karnak_plugins.web_console.service import open_console
@@ -51,6 +61,7 @@ def karnak_register_commands(cli: click.Group) -> None:
 @hookimpl
 def karnak_check_config(config: Configuration) -> Sequence[ConfigProblem]:
     """Refuse the section where the packages are missing."""
-    if NAME in config.services and (lacking := missing()):
+    section = config.services.get(NAME)
+    if isinstance(section, WebConsole) and (lacking := missing_for(section)):
         return [ConfigProblem(place=f"plugins.{NAME}", message=lacking)]
     return []

@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validat
 
 from karnak_core.config.quantities import Duration, Size, format_duration
 from karnak_core.config.tls import ServerTLS
+from karnak_plugins.web_console.access.oidc_config import OpenIdConnect
 
 HOUR, DAY = 3600.0, 86400.0
 
@@ -43,6 +44,10 @@ class WebConsole(BaseModel):
     signed_in: Duration = Field(default=12 * HOUR, ge=60, le=90 * DAY, description="how long anybody stays signed in")
     upload: Size = Field(
         default=64 * 2**20, ge=2**20, le=2**32, description="largest request in bytes, such as a file that is dropped"
+    )
+    oidc: OpenIdConnect | None = Field(default=None, description="identity provider that people sign in by; none: none")
+    local_users: bool = Field(
+        default=True, description="false: nobody signs in with a password kept here, only by oidc"
     )
     echo_api: bool = Field(
         default=True,
@@ -81,6 +86,13 @@ class WebConsole(BaseModel):
                 ipaddress.ip_network(address)
             except ValueError:
                 raise ValueError(f"{address!r} is not an IP address or network") from None
+        return value
+
+    @field_validator("local_users")
+    @classmethod
+    def _somebody_can_sign_in(cls, value: bool, info: ValidationInfo) -> bool:
+        if not value and info.data.get("oidc", True) is None:
+            raise ValueError("false needs oidc: nobody could sign in")
         return value
 
     @field_validator("signed_in")

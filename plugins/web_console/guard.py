@@ -130,6 +130,9 @@ class Guard:
             return Identity(user=found[0], token=found[1], address=address)
         cookie = request.cookies.get(session_cookie(self._console.config))
         signed_in = sessions.find(self._console.database, cookie, now, limits(self._console.config)) if cookie else None
+        if signed_in and signed_in[0].has_password and not self._console.config.local_users:
+            # from before this was turned off
+            return None
         return Identity(user=signed_in[0], session=signed_in[1], address=address) if signed_in else None
 
     def _check_host(self, request: Request) -> None:

@@ -126,7 +126,7 @@ def open_console(config: WebConsole, context: OpenContext) -> ConsoleService:
 
 def _greet(console: Console) -> None:
     remove_old(console)
-    if password := users.create_first(console.database):
+    if console.config.local_users and (password := users.create_first(console.database)):
         # not in the log, which is kept and read by others
         print(
             f"web console: user {users.FIRST}, one-time password {password} (to be changed at the first sign-in)",

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from karnak_plugins.web_console.access.roles import Role
 
 ADMIN = frozenset({Role.ADMIN})
+#: who may ask which patient somebody is
+WHO_ASKS = frozenset({Role.ADMIN, Role.INVESTIGATOR})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,6 +33,14 @@ AREAS: tuple[Area, ...] = (
     Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway"),
     Area(label="Projects", path="/projects", roles=ADMIN, module="projects", group="De-identification"),
     Area(label="Profiles", path="/profiles", roles=ADMIN, module="profiles", group="De-identification"),
+    Area(
+        label="External pseudonyms",
+        path="/pseudonyms",
+        roles=frozenset(Role),
+        module="pseudonyms",
+        group="De-identification",
+    ),
+    Area(label="Pseudonym mapping", path="/mapping", roles=WHO_ASKS, module="mapping", group="De-identification"),
     Area(label="DICOM tools", path="/tools", roles=ADMIN, module="tools", group="Tools"),
     Area(label="Node lists", path="/nodes", roles=ADMIN, module="nodes", group="Tools"),
     Area(label="Authenticators", path="/authenticators", roles=ADMIN, module="authenticators", group="Configuration"),
@@ -40,7 +50,7 @@ AREAS: tuple[Area, ...] = (
 )
 
 #: modules with routes for everybody who is signed in, and for signing in
-OTHERS: tuple[str, ...] = ("sign_in", "account")
+OTHERS: tuple[str, ...] = ("sign_in", "oidc", "account")
 
 
 def areas_for(roles: frozenset[Role]) -> list[Area]:

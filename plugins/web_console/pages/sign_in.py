@@ -7,6 +7,7 @@ import math
 import time
 
 from fastapi import APIRouter, Request
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from karnak_plugins.web_console.access import passwords, sessions, users
@@ -18,6 +19,7 @@ from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.pages import home
 from karnak_plugins.web_console.pages.forms import Form, text
 from karnak_plugins.web_console.pages.rendering import go, own_path, render
+from karnak_plugins.web_console.refusals import Refused
 from karnak_plugins.web_console.resources import ConsoleOf
 
 logger = logging.getLogger(__name__)
@@ -49,6 +51,8 @@ def sign_in_page(request: Request, next: str = "") -> Response:
 @router.post("/sign-in")
 def sign_in(request: Request, form: Form, console: ConsoleOf) -> Response:
     """Look at name and password; begin a session."""
+    if not console.config.local_users:
+        raise Refused(403, "nobody signs in with a password here; see plugins.web_console.local_users")
     name, address = text(form, "name").strip()[:64], request.client.host if request.client else ""
     attempts, after = attempts_of(request), own_path(text(form, "next"), "")
     if wait := math.ceil(attempts.begin(name, address)):
@@ -97,4 +101,10 @@ def sign_out(request: Request, user: CurrentUser, console: ConsoleOf) -> Respons
         audit(console, user, "sign out", user.user.name)
     response = go(request, "/sign-in")
     clear_session(response, console.config)
+    if user.session is not None and user.session.id_token is not None:
+        # not before: what signs in needs what is in here
+        from karnak_plugins.web_console.pages.oidc import end_at_provider
+
+        # after the answer, which does not wait for somebody who may be away
+        response.background = BackgroundTask(end_at_provider, request, user.session.id_token)
     return response
