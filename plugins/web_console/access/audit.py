@@ -61,12 +61,46 @@ def note(connection: sa.Connection, who: Identity | str, action: str, object: st
     )
 
 
-def entries(connection: sa.Connection, *, before: int | None = None, limit: int = 100) -> list[Entry]:
+@dataclass(frozen=True, kw_only=True)
+class Wanted:
+    """Which entries are looked for; an empty text: any."""
+
+    #: a part of who
+    who: str = ""
+    #: the whole action
+    action: str = ""
+    #: a part of what it was done to, of the detail, or of the address
+    text: str = ""
+    #: milliseconds since 1970-01-01 UTC: from then on, and before then; None: no limit
+    since: int | None = None
+    until: int | None = None
+
+
+def entries(
+    connection: sa.Connection, *, before: int | None = None, limit: int = 100, wanted: Wanted | None = None
+) -> list[Entry]:
     """Return the newest entries, of those with a smaller number than ``before``."""
-    query = sa.select(table).order_by(table.c.id.desc()).limit(limit)
+    columns, wanted = table.c, wanted or Wanted()
+    query = sa.select(table).order_by(columns.id.desc()).limit(limit)
     if before is not None:
-        query = query.where(table.c.id < before)
+        query = query.where(columns.id < before)
+    if wanted.who:
+        query = query.where(columns.who.icontains(wanted.who, autoescape=True))
+    if wanted.action:
+        query = query.where(columns.action == wanted.action)
+    if wanted.text:
+        places = (columns.object, columns.detail, columns.address)
+        query = query.where(sa.or_(*(place.icontains(wanted.text, autoescape=True) for place in places)))
+    if wanted.since is not None:
+        query = query.where(columns.at >= wanted.since)
+    if wanted.until is not None:
+        query = query.where(columns.at < wanted.until)
     return [Entry(**row) for row in connection.execute(query).mappings()]
+
+
+def actions(connection: sa.Connection) -> list[str]:
+    """Return every action that somebody did."""
+    return list(connection.execute(sa.select(table.c.action).distinct().order_by(table.c.action)).scalars())
 
 
 def remove_old(console: Console) -> int:

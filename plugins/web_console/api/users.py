@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Depends, Path, Response
+from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from karnak_core.errors import Conflict
 from karnak_core.spool.views import iso
 from karnak_plugins.web_console.access import tokens, users
-from karnak_plugins.web_console.access.audit import audit, entries
+from karnak_plugins.web_console.access.audit import Wanted, audit, entries
 from karnak_plugins.web_console.access.identity import CurrentUser, Identity, require_scope
 from karnak_plugins.web_console.access.roles import Role, Scope
 from karnak_plugins.web_console.refusals import Refused
@@ -198,10 +198,20 @@ def delete_token(token_id: Number, user: CurrentUser, console: ConsoleOf) -> Res
 
 
 @router.get("/audit")
-def list_audit(_user: Admin, paging: PagingOf, console: ConsoleOf) -> Page[EntryOut]:
+def list_audit(
+    _user: Admin,
+    paging: PagingOf,
+    console: ConsoleOf,
+    who: Annotated[str, Query(max_length=128, description="a part of who did it")] = "",
+    action: Annotated[str, Query(max_length=64, description="the whole action")] = "",
+    text: Annotated[
+        str, Query(max_length=255, description="a part of what it was done to, of the detail, or of the address")
+    ] = "",
+) -> Page[EntryOut]:
     """List what was done, the newest first."""
+    wanted = Wanted(who=who, action=action, text=text)
     with console.database.read() as connection:
-        found = entries(connection, before=paging.number(), limit=paging.limit + 1)
+        found = entries(connection, before=paging.number(), limit=paging.limit + 1, wanted=wanted)
     shown = found[: paging.limit]
     items = [EntryOut(**_with_times(entry, "at")) for entry in shown]
     return Page(items=items, next=str(shown[-1].id) if len(found) > paging.limit else None)

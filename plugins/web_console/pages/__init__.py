@@ -47,6 +47,8 @@ AREAS: tuple[Area, ...] = (
     Area(label="Settings", path="/settings", roles=ADMIN, module="settings", group="Configuration"),
     Area(label="History", path="/history", roles=ADMIN, module="history", group="Configuration"),
     Area(label="Users and tokens", path="/users", roles=ADMIN, module="users", group="Administration"),
+    Area(label="Audit trail", path="/audit", roles=ADMIN, module="audit", group="Administration"),
+    Area(label="Help", path="/help", roles=frozenset(Role), module="help", group="Administration"),
 )
 
 #: modules with routes for everybody who is signed in, and for signing in
