@@ -29,7 +29,7 @@ def additions(level: Level, add: Add | AddPrivate) -> list[Element]:
 
 
 def _made(level: Level, tag: int, vr: str, value: str | None) -> Element:
-    return level.encoder.text(tag, vr, value) if value else level.encoder.empty(tag, vr)
+    return level.encoder.fitting(tag, vr, value) if value else level.encoder.empty(tag, vr)
 
 
 def _is_free(level: Level, tag: int) -> bool:

@@ -11,6 +11,7 @@ from pydicom.dataelem import RawDataElement
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
+from karnak_core.deidentify.forms import fits
 
 #: text in the Specific Character Set of the data set
 TEXT_VRS = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
@@ -68,6 +69,12 @@ class Encoder:
                 value += b"\0" if vr == "UI" else b" "
             return self.raw(tag, vr, value)
         return self.raw(tag, vr, self._numbers(tag, vr, text) if text else b"")
+
+    def fitting(self, tag: int, vr: str, text: str) -> RawDataElement:
+        """Return the same of a text that a profile gives or computes; raises where it is none of the VR, too."""
+        if not fits(vr, text):
+            raise DeidentificationError(f"{tag_text(tag)} {vr}: the new value is not one of this VR")
+        return self.text(tag, vr, text)
 
     def _encoded(self, tag: int, vr: str, text: str) -> bytes:
         if text.isascii():

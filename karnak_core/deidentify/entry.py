@@ -74,6 +74,8 @@ class ProfileElement:
     read: Callable[[Entry], Rule]
     #: true: a profile has at most one
     once: bool = False
+    #: keys that an element may have besides name, codename, condition and args, which is ignored; None: all
+    keys: Sequence[str] | None = None
 
 
 @dataclass(kw_only=True)
@@ -118,6 +120,19 @@ class Entry:
     def read_excluded_tags(self) -> TagSet:
         """Return ``excludedTags``."""
         return self._tag_set(self.excluded_tags)
+
+    def known_keys(self, names: Sequence[str]) -> None:
+        """Note every key that is not one of these; arguments are for `known_arguments`."""
+        written = {
+            "action": self.action,
+            "option": self.option,
+            "tags": next(iter(self.tags), None),
+            "excludedTags": next(iter(self.excluded_tags), None),
+        }
+        for key, text in written.items():
+            if text is not None and key not in names:
+                known = ", ".join(("name", "codename", "condition", *names))
+                self.problem(f"key {key!r} has no meaning here; known are {known}", text.line)
 
     def require_tags(self) -> TagSet:
         """Return ``tags``, of which there has to be at least one."""

@@ -28,7 +28,7 @@ def carry_out(action: Decision, received: Received, place: Where, element: Eleme
         case ReplaceNull():
             return _emptied(place, element, vr)
         case Replace(text):
-            return place.encoder.text(tag, vr, text) if text else _emptied(place, element, vr)
+            return place.encoder.fitting(tag, vr, text) if text else _emptied(place, element, vr)
         case Uid():
             return _uid(received, place, element, vr)
         case Dummy():

@@ -105,6 +105,8 @@ class Profile:
     def _step(self, index: int, entry: Entry, element: ProfileElement, before: Sequence[str]) -> Step:
         if element.once and element.codename in before:
             entry.problem("stands in the profile twice; once is allowed")
+        if element.keys is not None:
+            entry.known_keys(element.keys)
         try:
             rule = element.read(entry)
         except Exception as error:

@@ -171,6 +171,28 @@ def test_problems_come_with_their_lines_and_all_at_once() -> None:
         ("codename: action.add.tag, arguments: {value: x}, tags: [00280106]", "cannot be added"),
         ("codename: action.add.tag, arguments: {value: x}, tags: [00081140]", "cannot be added"),
         ("codename: action.add.tag, arguments: {value: x}, tags: [00080003]", "not in the data dictionary"),
+        ("codename: action.add.tag, arguments: {value: '2020-01-01'}, tags: [00080020]", "not a value of VR DA"),
+        ("codename: action.add.tag, arguments: {value: '20200230'}, tags: [00080020]", "not a value of VR DA"),
+        ("codename: action.add.tag, arguments: {value: 'yes'}, tags: [00280301]", "not a value of VR CS"),
+        ("codename: action.add.tag, arguments: {value: 'A STATION WITH A NAME'}, tags: [00081010]", "of VR SH"),
+        ("codename: action.add.private.tag, arguments: {value: '1.5', vr: IS}, tags: [00571000]", "of VR IS"),
+        ("codename: action.add.private.tag, arguments: {value: 45Y, vr: AS}, tags: [00571000]", "of VR AS"),
+        (
+            """codename: expression.on.tags, arguments: {expr: "Replace('1980')"}, tags: [00100030]""",
+            "the value of Replace is not one of VR DA",
+        ),
+        (
+            """codename: expression.on.tags, arguments: {expr: "tag == #Tag.StudyDate ? Replace('x') : Keep()"},
+      tags: [00080020, 00080030]""",
+            "the value of Replace is not one of VR DA or TM",
+        ),
+        ("codename: basic.dicom.profile, action: K, tags: [00100010]", "key 'action' has no meaning here"),
+        ("codename: basic.dicom.profile, tags: [00100010]", "known are name, codename, condition"),
+        (
+            "codename: action.on.specific.tags, action: K, tags: [00100010], option: shift",
+            "key 'option' has no meaning",
+        ),
+        ("codename: action.add.tag, arguments: {value: x}, tags: [00081030], action: K", "key 'action' has no meaning"),
         ("codename: action.add.private.tag, arguments: {value: x, vr: ZZ}, tags: [00571000]", "is not a VR"),
         ("codename: action.add.private.tag, arguments: {value: x}, tags: [00571000]", "argument 'vr' is missing"),
         ("codename: action.add.private.tag, arguments: {value: x, vr: LO}, tags: [00570010]", "private data element"),
@@ -253,3 +275,22 @@ def test_scalars_are_taken_as_they_are_written() -> None:
 def test_profile_with_problems_is_not_applied(project: Project) -> None:
     with pytest.raises(DeidentificationError, match="line 1: the profile is empty"):
         Profile.from_yaml("").morph(Dataset(), project)
+
+
+def test_value_of_a_wrong_form_is_told_with_its_line() -> None:
+    text = """\
+name: x
+profileElements:
+  - name: birth
+    codename: expression.on.tags
+    tags: [00100030]
+    arguments:
+      expr: "tagIsPresent(#Tag.StudyDate) ? Replace('1980') : Keep()"
+  - name: basic
+    codename: basic.dicom.profile
+    action: K
+"""
+    assert problems(text) == [
+        "7: expression.on.tags 'birth': the value of Replace is not one of VR DA",
+        "10: basic.dicom.profile 'basic': key 'action' has no meaning here; known are name, codename, condition",
+    ]

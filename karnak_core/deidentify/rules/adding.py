@@ -62,7 +62,7 @@ def _check_value(entry: Entry, tag: int, vr: str, value: str) -> None:
     """Note a value that no instance could take."""
     try:
         if value:
-            Encoder(False, True, UTF_8).text(tag, vr, value)
+            Encoder(False, True, UTF_8).fitting(tag, vr, value)
     except DeidentificationError:
         entry.problem(f"argument 'value' is not a value of VR {vr}", entry.arguments["value"].line)
 
@@ -71,5 +71,5 @@ def _private(add: AddPrivate, _received: Received) -> Sequence[AddPrivate]:
     return (add,)
 
 
-ADD_TAG = ProfileElement(codename="action.add.tag", read=_read_public)
-ADD_PRIVATE_TAG = ProfileElement(codename="action.add.private.tag", read=_read_private)
+ADD_TAG = ProfileElement(codename="action.add.tag", read=_read_public, keys=("arguments", "tags"))
+ADD_PRIVATE_TAG = ProfileElement(codename="action.add.private.tag", read=_read_private, keys=("arguments", "tags"))

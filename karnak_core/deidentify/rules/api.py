@@ -129,4 +129,4 @@ def _template(entry: Entry, name: str) -> Template | None:
     return None
 
 
-REPLACE_API = ProfileElement(codename="action.replace.api", read=_read)
+REPLACE_API = ProfileElement(codename="action.replace.api", read=_read, keys=("arguments", "tags", "excludedTags"))

@@ -74,4 +74,4 @@ def _read(entry: Entry) -> Rule:
     )
 
 
-BASIC_PROFILE = ProfileElement(codename="basic.dicom.profile", read=_read, once=True)
+BASIC_PROFILE = ProfileElement(codename="basic.dicom.profile", read=_read, once=True, keys=())

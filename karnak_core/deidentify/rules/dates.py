@@ -133,4 +133,7 @@ def _each(texts: tuple[str, ...], change: Callable[[str], str]) -> Decision:
         return _INVALID
 
 
-ON_DATES = ProfileElement(codename="action.on.dates", read=_read)
+# an action has no effect, but profiles of the Java Karnak have one
+ON_DATES = ProfileElement(
+    codename="action.on.dates", read=_read, keys=("action", "option", "arguments", "tags", "excludedTags")
+)

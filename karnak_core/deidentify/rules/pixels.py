@@ -29,5 +29,8 @@ def _cleaning(code: str, meaning: str, *, refused: str = "") -> Rule:
     return Rule(method=Method(value=code, meaning=meaning), cleans_pixels=True, refused=refused)
 
 
-CLEAN_PIXELS = ProfileElement(codename="clean.pixel.data", read=_read_pixels, once=True)
-CLEAN_FEATURES = ProfileElement(codename="clean.recognizable.visual.features", read=_read_features, once=True)
+# an action has no effect, but profiles of the Java Karnak have one
+CLEAN_PIXELS = ProfileElement(codename="clean.pixel.data", read=_read_pixels, once=True, keys=("action", "arguments"))
+CLEAN_FEATURES = ProfileElement(
+    codename="clean.recognizable.visual.features", read=_read_features, once=True, keys=("action",)
+)

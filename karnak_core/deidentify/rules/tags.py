@@ -74,7 +74,9 @@ def _if_uid(action: Decision, visit: Visit) -> Decision | None:
     return action if visit.vr == "UI" else None
 
 
-ON_TAGS = ProfileElement(codename="action.on.specific.tags", read=_read_tags)
-ON_PRIVATE_TAGS = ProfileElement(codename="action.on.privatetags", read=_read_private_tags)
+_KEYS = ("action", "tags", "excludedTags")
+
+ON_TAGS = ProfileElement(codename="action.on.specific.tags", read=_read_tags, keys=_KEYS)
+ON_PRIVATE_TAGS = ProfileElement(codename="action.on.privatetags", read=_read_private_tags, keys=_KEYS)
 #: has no effect in the Java Karnak; here it does what its name says
-REPLACE_UID = ProfileElement(codename="replace.uid", read=_read_uid)
+REPLACE_UID = ProfileElement(codename="replace.uid", read=_read_uid, keys=_KEYS)
