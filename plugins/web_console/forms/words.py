@@ -21,6 +21,8 @@ def label(key: str) -> str:
 def sentence(text: str) -> str:
     """Return a description as a sentence of its own; a box says by itself that ticked is true."""
     text = " ".join(text.split()).removeprefix("true: ")
+    if text.startswith("false: "):
+        text = f"off: {text.removeprefix('false: ')}"
     if not text:
         return ""
     return f"{text[:1].upper()}{text[1:]}{'' if text.endswith(('.', '?', '!')) else '.'}"

@@ -41,7 +41,9 @@ class Line:
         """Return what is told of where it goes, in a few words."""
         options = self.destination.options
         found = [getattr(options, key, None) for key in ("ae_title", "url", "directory", "file")]
-        return next((value for value in found if isinstance(value, str) and value), "")
+        where = next((value for value in found if isinstance(value, str) and value), "")
+        host, port = getattr(options, "hostname", ""), getattr(options, "port", None)
+        return f"{where} at {host}{f':{port}' if port else ''}" if host else where
 
     @property
     def does(self) -> str:
