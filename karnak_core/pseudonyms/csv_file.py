@@ -96,6 +96,15 @@ def read(content: bytes, layout: Layout) -> Sheet:
     return Sheet(columns=columns, rows=rows)
 
 
+def guessed(first: Sequence[str]) -> tuple[dict[str, int], bool]:
+    """Return what the columns of a file are by its first line, and whether that line names them.
+
+    What of an entry -> index of the column, counted from 0; by position where the line names none.
+    """
+    named = {NAMES[_plain(cell)]: index for index, cell in enumerate(first) if _plain(cell) in NAMES}
+    return named or {name: index for index, name in enumerate(BY_POSITION[: len(first)])}, bool(named)
+
+
 def _text(content: bytes, encoding: str) -> str:
     try:
         return content.decode(encoding)

@@ -6,15 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
-import yaml
 
-from karnak_core.config.load import load
 from karnak_core.database.tables import content, delivery, follow_up, instance, notification
 from karnak_core.model import State, now_ms
 from karnak_plugins.web_console.console import Console
 
 #: what a sender may put into any text of a data set
 HOSTILE = """<script>alert(1)</script>"'&{{7*7}}=1+1"""
+PROFILE = """name: basic
+version: "1"
+minimumKarnakVersion: "1.0"
+profileElements: [{name: all, codename: basic.dicom.profile}]
+"""
 PATIENT = {"PatientID": "PID-17", "PatientName": "DOE^JOHN", "StudyDescription": "THORAX", "Modality": "CT"}
 
 
@@ -29,14 +32,8 @@ def configure(console: Console, *destinations: str, projects: tuple[str, ...] = 
         ]
     }
     if projects:
-        document["profiles"] = [
-            yaml.safe_load(
-                'name: basic\nversion: "1"\nminimumKarnakVersion: "1.0"\n'
-                'profileElements: [{name: all, codename: "basic.dicom.profile"}]\n'
-            )
-        ]
+        document["profiles"] = [{"text": PROFILE}]
         document["projects"] = [{"name": name, "profile": "basic"} for name in projects]
-    load(document, console.plugins)
     console.change(lambda before: {**before, **document}, expected_version=None, author="test", comment="")
 
 

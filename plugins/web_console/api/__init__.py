@@ -10,11 +10,13 @@ MODULES: tuple[str, ...] = (
     "status",
     "deliveries",
     "monitoring",
+    "pseudonyms",
     "users",
     "configuration",
     "gateway",
     "project_secrets",
     "parts",
+    "tryouts",
     "tools",
     "node_lists",
 )

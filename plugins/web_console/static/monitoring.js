@@ -25,8 +25,7 @@ function countChosen() {
   for (const button of document.querySelectorAll("[data-counts]")) {
     const count = document.querySelectorAll(`input[name="${button.dataset.counts}"]:checked`).length;
     button.disabled = count === 0;
-    const form = button.closest("form");
-    if (button.dataset.question) form.dataset.confirm = button.dataset.question.replace("#", String(count));
+    if (button.dataset.question) button.dataset.confirm = button.dataset.question.replace("#", String(count));
   }
 }
 countChosen();

@@ -90,7 +90,7 @@ def _one(request: Request, number: int, user: Identity, console: Console, templa
                 received.get(name, "") if identities else None,
                 None if sent is None or (name in sent and name not in shown) else shown.get(name, ""),
             )
-            for name in sorted({*received, *(sent or {})})
+            for name in sorted(set(received) | set(sent or {}))
         ],
         went_out=sent is not None,
         story=story_of(console, found["sop_instance_uid"]),
