@@ -172,6 +172,24 @@ def test_values_are_shown_where_they_are_asked_for_and_that_is_written_down(
     assert "script" not in noted.object + noted.detail
 
 
+def test_program_tries_a_profile_out_by_its_scopes(console_app: ConsoleApp, tmp_path: Path) -> None:
+    with_project(console_app)
+    content = make_file(tmp_path, PatientName="Curie^Marie").read_bytes()
+    program = console_app.with_token("tools")
+    at = "/api/v1/tryouts?project=STUDY"
+    answer = program.post(at, content=content)
+    assert answer.json()["ending"] == "tried"
+    assert "(0010,0010)" in [one["path"] for one in answer.json()["changes"]]
+    assert "Curie" not in answer.text
+    assert program.post(f"{at}&values=true", content=content).status_code == 403
+    looks = console_app.with_token("tools", "identities", name="looks")
+    assert "Curie^Marie" in looks.post(f"{at}&values=true", content=content).text
+    assert program.post("/api/v1/tryouts?profile=none", content=content).status_code == 404
+    assert program.post("/api/v1/tryouts", content=content).status_code == 404
+    assert program.post(at, content=b"hello").json()["ending"] == "skipped"
+    assert console_app.with_token("read", name="reads").post(at, content=content).status_code == 403
+
+
 def test_file_that_is_no_dicom_is_refused_in_words(console_app: ConsoleApp) -> None:
     client = console_app.signed_in()
     at = "/profiles/profile/try?name=Dicom+Basic+Profile"
