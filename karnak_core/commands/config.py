@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-import sqlalchemy as sa
 
 from karnak_core.commands.asking import ask_all
 from karnak_core.commands.common import FAILED, Place, data_options, told, who
@@ -21,7 +20,6 @@ from karnak_core.config.load import read_file
 from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.database import Database
-from karnak_core.database.tables import delivery
 from karnak_core.deliver.contexts import Contexts
 from karnak_core.spool import wakeups
 
@@ -63,7 +61,8 @@ def plan(file: Path, place: Place) -> None:
             click.echo("~ everything: what applies now does not fit the plugins and would be replaced")
             return
         configuration = sealed(configuration, place.open_vault(), before)
-        lines = changes(before, configuration, functools.partial(_open_deliveries, db))
+        with db.read() as connection:
+            lines = changes(before, configuration, functools.partial(store.open_deliveries, connection))
     click.echo("\n".join(lines) if lines else "nothing would change")
 
 
@@ -129,14 +128,6 @@ def rollback(number: int, comment: str, place: Place) -> None:
 def _opened(place: Place) -> Iterator[Database]:
     with closing(place.open_database()) as db:
         yield db
-
-
-def _open_deliveries(db: Database, node: str, destination: str) -> int:
-    query = sa.select(sa.func.count()).where(
-        delivery.c.forward_node == node, delivery.c.destination == destination, delivery.c.not_before.is_not(None)
-    )
-    with db.read() as connection:
-        return connection.execute(query).scalar() or 0
 
 
 def _wake(db: Database, place: Place, done: store.Applied) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from typing import Any
 
 from pydantic import BaseModel
@@ -65,6 +66,7 @@ def _sections(old: Configuration, new: Configuration, count: Callable[[str, str]
     nodes_after = {node.ae_title: node for node in new.forward_nodes}
     for title in nodes_before | nodes_after:
         yield from _node(title, nodes_before.get(title), nodes_after.get(title), count)
+        yield from _queued(title, old, new, count)
 
 
 def _node(
@@ -83,6 +85,53 @@ def _node(
         {f"{title}/{destination.name}": destination for destination in (new.destinations if new else ())},
         lambda label: _still_open(count(title, label.removeprefix(f"{title}/"))),
     )
+
+
+def _queued(title: str, old: Configuration, new: Configuration, count: Callable[[str, str], int]) -> Iterator[str]:
+    """Say which queued deliveries go out otherwise than they would have when they were received."""
+    before, after = _treatments(title, old), _treatments(title, new)
+    for name in before:
+        if name not in after or before[name] == after[name]:
+            continue
+        number = count(title, name)
+        if number:
+            deliveries = "delivery" if number == 1 else "deliveries"
+            yield f"~ {title}/{name}: {number} queued {deliveries} will go out {_how(before[name], after[name])}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Treatment:
+    """What a destination does to who the patient is."""
+
+    de_identification: BaseModel | None
+    tag_morphing: BaseModel | None
+    project: BaseModel | None
+    profile: BaseModel | None
+
+
+def _treatments(title: str, configuration: Configuration) -> Mapping[str, _Treatment]:
+    projects = {project.name: project for project in configuration.projects}
+    profiles = {profile.name: profile for profile in configuration.profiles}
+    found = {}
+    for node in configuration.forward_nodes:
+        for destination in node.destinations if node.ae_title == title else ():
+            used = destination.de_identification or destination.tag_morphing
+            project = projects.get(used.project) if used else None
+            found[destination.name] = _Treatment(
+                de_identification=destination.de_identification,
+                tag_morphing=destination.tag_morphing,
+                project=project,
+                profile=profiles.get(project.profile) if project else None,
+            )
+    return found
+
+
+def _how(before: _Treatment, after: _Treatment) -> str:
+    if after.de_identification:
+        return "de-identified otherwise" if before.de_identification else "de-identified"
+    if before.de_identification:
+        return "with the patient's identity"
+    return "with their tags changed otherwise" if after.tag_morphing else "with their tags unchanged"
 
 
 def _sources(title: str, node: ForwardNode | None) -> Mapping[str, BaseModel]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 from collections.abc import Collection, Mapping
@@ -18,7 +19,7 @@ from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
-from karnak_core.database.tables import config_version
+from karnak_core.database.tables import config_version, delivery
 from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict, NotFound, PluginError
 from karnak_core.model import now_ms
 from karnak_core.plugins import Plugins
@@ -158,7 +159,7 @@ def apply(
         generate_missing(connection, db.is_sqlite, vault, without, author)
         if number and document == _document(connection, number):
             return Applied(version=number, changes=(), new=False)
-        lines = tuple(_lines(number, old, configuration))
+        lines = tuple(_lines(connection, number, old, configuration))
         connection.execute(
             sa.insert(config_version).values(
                 id=number + 1,
@@ -191,11 +192,19 @@ def _without(plugins: Plugins | PluginLoader, document: Mapping[str, Any]) -> Pl
     return plugins if isinstance(plugins, Plugins) else plugins.plugins(disabled_in(document))
 
 
-def _lines(number: int, old: Configuration | None, new: Configuration) -> list[str]:
+def open_deliveries(connection: sa.Connection, node: str, destination: str) -> int:
+    """Return how many deliveries to a destination are not finished."""
+    query = sa.select(sa.func.count()).where(
+        delivery.c.forward_node == node, delivery.c.destination == destination, delivery.c.not_before.is_not(None)
+    )
+    return connection.execute(query).scalar() or 0
+
+
+def _lines(connection: sa.Connection, number: int, old: Configuration | None, new: Configuration) -> list[str]:
     if old is None:
         replaced = f"version {number}" if number else "the default"
         return [f"~ everything: {replaced} does not fit the plugins and is replaced"]
-    return changes(old, new)
+    return changes(old, new, functools.partial(open_deliveries, connection))
 
 
 def history(db: Database) -> list[Version]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+import pytest
+
 from karnak_core.config.models import Configuration
 from karnak_core.config.plan import changes
 
@@ -105,3 +107,45 @@ def test_long_values_are_cut(read: Load) -> None:
         read, "forward_nodes: [{ae_title: A}]", f"forward_nodes: [{{ae_title: A, description: {'x' * 500}}}]"
     )
     assert line == f"~ A: description '' -> {'x' * 59}…"
+
+
+PROFILES = """
+    profiles:
+      - {text: "{name: one, version: '1', profileElements: [{name: b, codename: basic.dicom.profile}]}"}
+      - {text: "{name: two, version: '1', profileElements: [{name: b, codename: basic.dicom.profile}]}"}
+    projects: [{name: A, profile: one}, {name: B, profile: one}]
+"""
+
+
+def treated(keys: str, profiles: str = PROFILES) -> str:
+    return f"""{profiles}
+    forward_nodes: [{{ae_title: F, destinations: [{{name: cloud, type: folder, directory: x{keys}}}]}}]
+"""
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "words"),
+    [
+        (", de_identification: {project: A}", "", "with the patient's identity"),
+        (", de_identification: {project: A}", ", tag_morphing: {project: A}", "with the patient's identity"),
+        (", de_identification: {project: A}", ", de_identification: {project: B}", "de-identified otherwise"),
+        ("", ", de_identification: {project: B}", "de-identified"),
+        (", tag_morphing: {project: A}", ", tag_morphing: {project: B}", "with their tags changed otherwise"),
+        (", tag_morphing: {project: A}", "", "with their tags unchanged"),
+    ],
+)
+def test_queued_deliveries_that_go_out_otherwise_are_counted(read: Load, before: str, after: str, words: str) -> None:
+    assert plan(read, treated(before), treated(after), 3)[-1] == f"~ F/cloud: 3 queued deliveries will go out {words}"
+    assert plan(read, treated(before), treated(after), 1)[-1] == f"~ F/cloud: 1 queued delivery will go out {words}"
+    assert not any("queued" in line for line in plan(read, treated(before), treated(after), 0))
+    assert plan(read, treated(before), treated(before), 3) == []
+
+
+def test_queued_deliveries_go_out_as_a_changed_project_or_profile_says(read: Load) -> None:
+    used = ", de_identification: {project: A}"
+    for changed in (
+        PROFILES.replace("{name: A, profile: one}", "{name: A, profile: two}"),
+        PROFILES.replace("[{name: b,", "[{name: c, codename: replace.uid}, {name: b,", 1),
+    ):
+        lines = plan(read, treated(used), treated(used, changed), 2)
+        assert lines[-1] == "~ F/cloud: 2 queued deliveries will go out de-identified otherwise"

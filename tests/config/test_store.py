@@ -14,6 +14,7 @@ from karnak_core.config.models import Configuration
 from karnak_core.config.store import Following, PluginLoader
 from karnak_core.database import Database
 from karnak_core.database.secrets import Vault
+from karnak_core.database.tables import delivery, instance
 from karnak_core.errors import ConfigurationError, NotFound
 from karnak_core.plugins import Plugins
 
@@ -225,3 +226,54 @@ def test_a_stored_secret_of_another_key_is_refused(read: Load, apply: Apply) -> 
     with pytest.raises(ConfigurationError) as caught:
         apply(read("plugins: {mail: {password: {stored: abc}}}"))
     assert str(caught.value).startswith("plugins.mail.password: a stored secret does not open with this key")
+
+
+def test_what_is_queued_for_a_destination_that_changes_is_part_of_the_history(
+    db: Database, read: Load, apply: Apply
+) -> None:
+    profile = "{name: one, version: '1', profileElements: [{name: b, codename: basic.dicom.profile}]}"
+    text = f"""
+        profiles: [{{text: "{profile}"}}]
+        projects: [{{name: A, profile: one}}]
+        forward_nodes:
+          - {{ae_title: F, destinations: [{{name: cloud, type: folder, directory: x%s}}]}}
+    """
+    apply(read(text % ", de_identification: {project: A}"))
+    _queue(db, "F", "cloud")
+    done = apply(read(text % ""))
+    line = "~ F/cloud: 1 queued delivery will go out with the patient's identity"
+    assert line in done.changes
+    assert line in store.history(db)[0].changes
+
+
+def _queue(db: Database, node: str, destination: str) -> None:
+    with db.write() as connection:
+        number = connection.execute(
+            sa.insert(instance)
+            .values(
+                forward_node=node,
+                calling_ae_title="CT",
+                peer_host="127.0.0.1",
+                received_at=1000,
+                sop_class_uid="1.2",
+                sop_instance_uid="1.2.3",
+                study_instance_uid="1.2.4",
+                series_instance_uid="1.2.5",
+                transfer_syntax_uid="1.2.840.10008.1.2",
+                path=None,
+                dataset_offset=0,
+                size=10,
+                facts={},
+            )
+            .returning(instance.c.id)
+        ).scalar_one()
+        connection.execute(
+            sa.insert(delivery).values(
+                instance_id=number,
+                forward_node=node,
+                destination=destination,
+                state="pending",
+                not_before=1000,
+                created_at=1000,
+            )
+        )
