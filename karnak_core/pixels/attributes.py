@@ -3,20 +3,33 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import uuid
 from collections.abc import Callable
 from typing import Final
 
 from pydicom import Dataset
-from pydicom.sequence import Sequence
 from pydicom.uid import UID
 from pydicom.valuerep import DSfloat
 
 from karnak_core.pixels import syntaxes as ts
 from karnak_core.pixels.image import ImageDescription
+from karnak_core.pixels.reading import items_of, put, reading, text_of, texts_of, values_of
 
 _TABLES: Final = ("ExtendedOffsetTable", "ExtendedOffsetTableLengths", "EncapsulatedPixelDataValueTotalLength")
 _LONGEST_TEXT: Final = 1024
+#: a ratio is smaller: it has to be written in the 16 characters of a DS
+_LARGEST_RATIO: Final = 1e9
+#: what an image is to one that is made of it (PS3.16 CID 7202)
+UNCOMPRESSED: Final = "121320"
+COMPRESSED: Final = "121322"
+LOSSY: Final = "121330"
+_PURPOSES: Final = {
+    UNCOMPRESSED: "Uncompressed predecessor",
+    # for one that is compressed without loss there is no code of its own
+    COMPRESSED: "Source image for image processing operation",
+    LOSSY: "Lossy compressed predecessor",
+}
 _FUNCTIONAL_GROUPS: Final = ("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence")
 
 NewUID = Callable[[str, str], str]
@@ -39,6 +52,11 @@ def described(header: Dataset, image: ImageDescription) -> Dataset:
     """Return a header that says of its pixels what a description says; the one given stays as it is.
 
     An icon that is compressed is left out: it is in the source's transfer syntax (PS3.5 section A.4).
+
+    Raises
+    ------
+    CannotTranscode
+        It cannot be told what the icon is.
     """
     # undecoded elements stay undecoded
     new = Dataset({tag: header.get_item(tag, keep_deferred=True) for tag in header.keys()})  # noqa: SIM118
@@ -47,18 +65,19 @@ def described(header: Dataset, image: ImageDescription) -> Dataset:
     for keyword in _TABLES:
         if keyword in new:
             delattr(new, keyword)
-    if "IconImageSequence" in new and any(_is_compressed(item) for item in new.IconImageSequence):
-        del new.IconImageSequence
+    with reading("Icon Image Sequence"):
+        if any(_is_compressed(item) for item in items_of(new, "IconImageSequence")):
+            del new.IconImageSequence
     if image.kind != "pixel":
         return new
-    new.SamplesPerPixel = image.samples_per_pixel
-    new.PhotometricInterpretation = image.photometric_interpretation
+    put(new, "SamplesPerPixel", image.samples_per_pixel)
+    put(new, "PhotometricInterpretation", image.photometric_interpretation)
     if image.samples_per_pixel > 1:
-        new.PlanarConfiguration = image.planar_configuration
+        put(new, "PlanarConfiguration", image.planar_configuration)
     elif "PlanarConfiguration" in new:
         del new.PlanarConfiguration
-    new.BitsStored = image.bits_stored
-    new.HighBit = image.high_bit
+    put(new, "BitsStored", image.bits_stored)
+    put(new, "HighBit", image.high_bit)
     return new
 
 
@@ -66,56 +85,137 @@ def _is_compressed(icon: Dataset) -> bool:
     return "PixelData" in icon and bool(icon["PixelData"].is_undefined_length)
 
 
-def say_lossy(header: Dataset, method: str, ratio: float | None) -> None:
+def says_lossy(header: Dataset) -> bool:
+    """Tell whether a header says that its pixels have lost something; raises `CannotTranscode` if it cannot be read."""
+    return text_of(header, "LossyImageCompression") == "01"
+
+
+def say_lossy(header: Dataset, method: str, ratio: float) -> None:
     """Say that pixels have lost something to compression, in addition to what was said before.
 
-    It is never taken back (PS3.3 section C.7.6.1.1.5). ``ratio``: bytes before by bytes afterwards; None: not known.
+    It is never taken back. Ratios and methods belong together by their place (PS3.3 section C.7.6.1.1.5): where there
+    were more of one kind before, an empty value stands for what is not known of the other.
+
+    Parameters
+    ----------
+    ratio
+        Bytes before by bytes afterwards.
+
+    Raises
+    ------
+    CannotTranscode
+        What was said before cannot be read.
     """
-    header.LossyImageCompression = "01"
-    if ratio is not None and 0 < ratio < 1e9:
-        header.LossyImageCompressionRatio = [*_values(header, "LossyImageCompressionRatio"), DSfloat(f"{ratio:.6g}")]
-        header.LossyImageCompressionMethod = [*_values(header, "LossyImageCompressionMethod"), method]
+    ratios, methods = _losses(header)
+    known = max(len(ratios), len(methods))
+    for values in (ratios, methods):
+        values += [""] * (known - len(values))
+    _put_losses(header, [*ratios, _ratio(ratio)], [*methods, method])
 
 
-def say_derived(header: Dataset, transfer_syntax_uid: str, ratio: float, new_uid: NewUID, parameters: str) -> None:
+def remember_loss(header: Dataset, method: str, ratio: float) -> None:
+    """Say of pixels what the transfer syntax that they were received in says: once it is another one nothing else does.
+
+    Parameters
+    ----------
+    method
+        Of that transfer syntax: it is the last one that they went through.
+
+    Raises
+    ------
+    CannotTranscode
+        What the header says of losses cannot be read.
+    """
+    ratios, methods = _losses(header)
+    if not says_lossy(header) or not (ratios or methods):
+        say_lossy(header, method, ratio)
+    elif len(ratios) == len(methods) + 1:
+        _put_losses(header, ratios, [*methods, method])
+    elif len(methods) == len(ratios) + 1 and methods[-1] == method:
+        _put_losses(header, [*ratios, _ratio(ratio)], methods)
+
+
+def _losses(header: Dataset) -> tuple[list[DSfloat | str], list[str]]:
+    """Return the ratios and methods that a header says, empty values among them."""
+    ratios: list[DSfloat | str] = []
+    for value in values_of(header, "LossyImageCompressionRatio"):
+        with reading("LossyImageCompressionRatio"):
+            number = float(value or 0)
+            if not math.isfinite(number) or abs(number) >= _LARGEST_RATIO:
+                raise ValueError("no ratio")
+            ratios.append(value if isinstance(value, DSfloat) else _ratio(number) if number else "")
+    return ratios, texts_of(header, "LossyImageCompressionMethod")
+
+
+def _put_losses(header: Dataset, ratios: list[DSfloat | str], methods: list[str]) -> None:
+    put(header, "LossyImageCompression", "01")
+    put(header, "LossyImageCompressionRatio", ratios)
+    put(header, "LossyImageCompressionMethod", methods)
+
+
+def _ratio(ratio: float) -> str:
+    return f"{min(ratio, _LARGEST_RATIO):.6g}"
+
+
+def say_derived(
+    header: Dataset, before: str, transfer_syntax_uid: str, ratio: float, new_uid: NewUID, parameters: str
+) -> None:
     """Make the header that of a derived image, with a UID of its own, which names the one that it was made of.
 
     A lossy compressed version of an image is another image (PS3.3 section C.7.6.1.1.5).
+
+    Parameters
+    ----------
+    before
+        What the image that it was made of is called: one of the purposes `UNCOMPRESSED`, `COMPRESSED` and `LOSSY`.
+
+    Raises
+    ------
+    CannotTranscode
+        What has to be changed cannot be read.
     """
-    original_uid = str(header.get("SOPInstanceUID") or "")
-    header.SOPInstanceUID = new_uid(original_uid, parameters)
-    if _is_enhanced(header):
+    original_uid, sop_class_uid = text_of(header, "SOPInstanceUID"), text_of(header, "SOPClassUID")
+    put(header, "SOPInstanceUID", new_uid(original_uid, parameters))
+    if _is_enhanced(header, sop_class_uid):
         # enhanced objects: what may be said of the acquisition depends on Image Type and Frame Type, which say that the
         # image is derived from others in another sense; and they have no General Image module
         return
-    values = _values(header, "ImageType")
-    header.ImageType = ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"]
-    said = str(header.get("DerivationDescription") or "")
+    values = texts_of(header, "ImageType")
+    put(header, "ImageType", ["DERIVED", *values[1:]] if len(values) > 1 else ["DERIVED", "PRIMARY"])
+    said = text_of(header, "DerivationDescription")
     added = f"lossy compression {ts.SYNTAXES[transfer_syntax_uid].keyword}, ratio {ratio:.4g}"
     if len(said) + len(added) + 2 <= _LONGEST_TEXT:
-        header.DerivationDescription = f"{said}; {added}" if said else added
-    header.DerivationCodeSequence = _with(header, "DerivationCodeSequence", _code("113040", "Lossy Compression"))
+        put(header, "DerivationDescription", f"{said}; {added}" if said else added)
+    _add(header, "DerivationCodeSequence", _code("113040", "Lossy Compression"))
     source = Dataset()
-    source.ReferencedSOPClassUID = header.get("SOPClassUID")
-    source.ReferencedSOPInstanceUID = original_uid
-    source.PurposeOfReferenceCodeSequence = Sequence([_code("121320", "Uncompressed predecessor")])
-    header.SourceImageSequence = _with(header, "SourceImageSequence", source)
+    put(source, "ReferencedSOPClassUID", sop_class_uid)
+    put(source, "ReferencedSOPInstanceUID", original_uid)
+    put(source, "PurposeOfReferenceCodeSequence", [_code(before, _PURPOSES[before])])
+    _add(header, "SourceImageSequence", source)
 
 
-def _is_enhanced(header: Dataset) -> bool:
+def purpose_of_source(header: Dataset, transfer_syntax_uid: str) -> str:
+    """Return the code of what an image is to one that is made of it (PS3.16 CID 7202).
+
+    Parameters
+    ----------
+    header
+        As it was before; raises `CannotTranscode` where it cannot be read.
+    transfer_syntax_uid
+        That of the image.
+    """
+    if says_lossy(header) or transfer_syntax_uid in ts.DCT:
+        return LOSSY
+    return UNCOMPRESSED if transfer_syntax_uid in ts.NATIVE else COMPRESSED
+
+
+def _is_enhanced(header: Dataset, sop_class_uid: str) -> bool:
     groups = any(keyword in header for keyword in _FUNCTIONAL_GROUPS)
-    return groups or "Enhanced" in UID(str(header.get("SOPClassUID") or "")).name
+    return groups or "Enhanced" in UID(sop_class_uid).name
 
 
-def _values(header: Dataset, keyword: str) -> list[object]:
-    value = header.get(keyword)
-    if value is None or value == "":
-        return []
-    return [value] if isinstance(value, (str, float, int)) else list(value)
-
-
-def _with(header: Dataset, keyword: str, item: Dataset) -> Sequence:
-    return Sequence([*(header.get(keyword) or ()), item])
+def _add(header: Dataset, keyword: str, item: Dataset) -> None:
+    put(header, keyword, [*items_of(header, keyword), item])
 
 
 def _code(value: str, meaning: str) -> Dataset:

@@ -26,6 +26,7 @@ from karnak_core.pixels.image import KINDS, PIXEL_DATA, Frame, ImageDescription
 from karnak_core.pixels.masks import painter, rectangles_of, select_masks
 from karnak_core.pixels.overlays import clean_overlays
 from karnak_core.pixels.planes import AxialPlane, axial_planes
+from karnak_core.pixels.reading import whole_number
 from karnak_core.pixels.syntaxes import EXPLICIT, SYNTAXES
 from karnak_core.pixels.transcode import Edit
 
@@ -33,9 +34,8 @@ PIXELS: Final = "clean.pixel.data"
 FEATURES: Final = "clean.recognizable.visual.features"
 
 _STORAGE: Final = "1.2.840.10008.5.1.4.1.1"
-#: ultrasound and secondary capture, retired and multi-frame ones too, with everything below them
-_OFTEN_BURNED_IN: Final = tuple(f"{_STORAGE}.{number}" for number in ("3", "6", "7"))
-_VL_ENDOSCOPIC: Final = f"{_STORAGE}.77.1.1"
+#: ultrasound, secondary capture and VL endoscopic, retired, multi-frame and video ones too: with everything below them
+_OFTEN_BURNED_IN: Final = tuple(f"{_STORAGE}.{number}" for number in ("3", "6", "7", "77.1.1"))
 _CT: Final = f"{_STORAGE}.2"
 
 _SOP_CLASS_UID, _STATION_NAME = 0x00080016, 0x00081010
@@ -179,7 +179,7 @@ def needs_mask(sop_class_uid: str, received: Dataset, sent: Dataset) -> bool:
     It may where the SOP class is one of those that often have it, and where Burned In Annotation is there and is
     anything but NO, as received or after the profile: a flag that the profile turns to NO is not believed.
     """
-    if sop_class_uid == _VL_ENDOSCOPIC or _is_below(sop_class_uid, _OFTEN_BURNED_IN):
+    if _is_below(sop_class_uid, _OFTEN_BURNED_IN):
         return True
     flags = (first_text_of(dataset, _BURNED_IN).strip().upper() for dataset in (received, sent))
     return any(flag not in ("", "NO") for flag in flags)
@@ -228,7 +228,7 @@ def _masks(profile: Profile, received: Dataset) -> tuple[tuple[Mask, ...], tuple
 
 def _size(received: Dataset, keyword: str) -> int:
     try:
-        return int(received[keyword].value)
+        return whole_number(received[keyword].value)
     except UNREADABLE:  # their messages may quote a value
         raise DeidentificationError(f"the pixels have to be cleaned, and {keyword} cannot be read") from None
 

@@ -16,8 +16,6 @@ from karnak_core.pixels.native import meaningful_bits
 from karnak_core.pixels.scans import probed
 from karnak_core.pixels.xl import read_jpeg_xl
 
-#: JPEG with a discrete cosine transform
-DCT: Final = frozenset((ts.JPEG_BASELINE, ts.JPEG_EXTENDED, ts.JPEG_SPECTRAL, ts.JPEG_PROGRESSIVE))
 SOF3: Final = frozenset((ts.JPEG_LOSSLESS, ts.JPEG_LOSSLESS_SV1))
 LS: Final = frozenset((ts.JPEG_LS, ts.JPEG_LS_NEAR))
 WAVELET: Final = frozenset((ts.JPEG_2000_LOSSLESS, ts.JPEG_2000, ts.HTJ2K_LOSSLESS, ts.HTJ2K_RPCL, ts.HTJ2K))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
@@ -18,8 +19,14 @@ from karnak_core.pixels.libraries import OPENJPEG, is_codec_error, library
 
 #: predictors of JPEG lossless (ITU T.81 Table H.1); SV1 is called after its own
 PREDICTORS: Final[Mapping[str, int]] = {ts.JPEG_LOSSLESS: 6, ts.JPEG_LOSSLESS_SV1: 1}
+#: bytes that a lossy frame of the JPEG 2000 family may have, whatever the ratio: of a small image most are header
+LEAST: Final = 512
 #: quantization steps between which one is looked for that gives an HTJ2K frame its ratio
 STEPS: Final = (1e-6, 0.5)
+#: the same for JPEG 2000: what noise is, as a part of the signal. Decibels are what the codec is told
+NOISE: Final = (1e-10, 1e-1)
+#: OpenJPEG's own number of resolutions, 6, halves both sides five times
+SMALLEST_SIDE: Final = 32
 #: how often the distance between them is halved
 HALVINGS: Final = 12
 
@@ -193,6 +200,12 @@ def _jpeg_2000(_uid: str, image: ImageDescription, options: TranscodeOptions) ->
     transform, described = _component_transform(image, lossless=False)
     narrow = _narrow(image)
 
+    if min(image.rows, image.columns) < SMALLEST_SIDE:
+        return _small_jpeg_2000(image, options, transform), described
+    # the codec counts bits that are stored
+    bits = image.rows * image.columns * image.samples_per_pixel * image.bits_stored
+    ratio = min(options.ratio, max(1.0, bits / 8 / LEAST))
+
     def encode(frame: Frame) -> bytes:
         with OPENJPEG:
             return bytes(
@@ -205,11 +218,40 @@ def _jpeg_2000(_uid: str, image: ImageDescription, options: TranscodeOptions) ->
                     bool(image.pixel_representation),
                     photometric_interpretation=1 if transform else 0,
                     use_mct=transform,
-                    compression_ratios=[options.ratio],
+                    compression_ratios=[ratio],
                 )
             )
 
     return encode, described
+
+
+def _small_jpeg_2000(image: ImageDescription, options: TranscodeOptions, transform: bool) -> Encode:
+    """Return what compresses frames that are too small to be halved as often as pylibjpeg-openjpeg does it.
+
+    The other codec can be told how often; it takes decibels for a ratio, and those that give it are looked for.
+    """
+    resolutions = min(image.rows, image.columns).bit_length()
+
+    def once(numbers: Frame, noise: float) -> bytes:
+        return bytes(
+            library("imagecodecs").jpeg2k_encode(
+                numbers,
+                -10 * math.log10(noise),
+                reversible=False,
+                codecformat="J2K",
+                bitspersample=image.bits_stored,
+                mct=transform,
+                resolutions=resolutions,
+                numthreads=1,
+            )
+        )
+
+    def encode(frame: Frame) -> bytes:
+        numbers = np.ascontiguousarray(frame, dtype=_narrow(image))
+        noise = _loss_for(lambda part: len(once(numbers, part)), max(frame.nbytes / options.ratio, LEAST), NOISE)
+        return once(numbers, noise)
+
+    return encode
 
 
 @cache
@@ -248,14 +290,16 @@ def _htj2k(uid: str, image: ImageDescription, options: TranscodeOptions) -> _Mad
     def encode(frame: Frame) -> bytes:
         if not found:
             # the codec knows no ratio: the step that gives it for the first frame is that of all
-            found.append(_step_for(lambda step: len(once(frame, step)), frame.nbytes / options.ratio))
+            wanted = max(frame.nbytes / options.ratio, LEAST)
+            found.append(_loss_for(lambda step: len(once(frame, step)), wanted, STEPS))
         return once(frame, found[0])
 
     return encode, described
 
 
-def _step_for(size: Callable[[float], int], wanted: float) -> float:
-    low, high = STEPS
+def _loss_for(size: Callable[[float], int], wanted: float, bounds: tuple[float, float]) -> float:
+    """Return the smallest loss, between two, that makes a frame of no more bytes than wanted; else the largest."""
+    low, high = bounds
     if size(low) <= wanted:
         return low
     for _ in range(HALVINGS):

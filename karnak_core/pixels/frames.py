@@ -11,12 +11,13 @@ from pydicom import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from karnak_core.pixels.decode import DCT, decode_frame
+from karnak_core.pixels.decode import decode_frame
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.fragments import Fragments, frame_fragments
 from karnak_core.pixels.image import KINDS, PIXEL_DATA, Frame, ImageDescription, describe
 from karnak_core.pixels.native import frame_extent, read_little_endian, to_frame, word_size
-from karnak_core.pixels.syntaxes import NATIVE, can_decode, why_not_decoded
+from karnak_core.pixels.reading import reading
+from karnak_core.pixels.syntaxes import DCT, NATIVE, can_decode, why_not_decoded
 
 UNDEFINED: Final = 0xFFFFFFFF
 PIXEL_GROUP: Final = 0x7FE0
@@ -189,16 +190,22 @@ def read_header(
     -------
     tuple
         The header, and where the pixels are; None: there are none. Values are not decoded.
+
+    Raises
+    ------
+    CannotDecode
+        It is no data set.
     """
     implicit = transfer_syntax_uid == ImplicitVRLittleEndian
     big = transfer_syntax_uid == ExplicitVRBigEndian
     file.seek(dataset_offset)
-    header = read_dataset(
-        cast(BinaryIO, file),
-        is_implicit_VR=implicit,
-        is_little_endian=not big,
-        stop_when=lambda tag, _vr, _length: int(tag) in KINDS,
-    )
+    with reading("the header", CannotDecode):
+        header = read_dataset(
+            cast(BinaryIO, file),
+            is_implicit_VR=implicit,
+            is_little_endian=not big,
+            stop_when=lambda tag, _vr, _length: int(tag) in KINDS,
+        )
     for tag in [tag for tag in header.keys() if tag.group == PIXEL_GROUP]:  # noqa: SIM118 (keys are not decoded)
         del header[tag]
     start = file.tell()

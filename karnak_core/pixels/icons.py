@@ -27,6 +27,13 @@ def remove_icons(dataset: Dataset) -> None:
     DeidentificationError
         A sequence that may have one cannot be read.
     """
+    try:
+        _remove(dataset)
+    except UNREADABLE:  # they are nested too deep, or cannot be copied
+        raise DeidentificationError("a sequence cannot be read") from None
+
+
+def _remove(dataset: Dataset) -> None:
     if ICON_IMAGE_SEQUENCE in dataset:
         del dataset[ICON_IMAGE_SEQUENCE]
     for tag in list(dataset.keys()):
@@ -34,7 +41,7 @@ def remove_icons(dataset: Dataset) -> None:
         if any(map(_has_icon, items)):
             copies = [deepcopy(item) for item in items]
             for item in copies:
-                remove_icons(item)
+                _remove(item)
             dataset[tag] = DataElement(tag, "SQ", Sequence(copies))
 
 

@@ -9,7 +9,9 @@ import numpy as np
 from numpy.typing import NDArray
 from pydicom import Dataset
 
+from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.errors import CannotDecode
+from karnak_core.pixels.reading import reading, whole_number
 
 Frame = NDArray[Any]
 Kind = Literal["pixel", "float", "double"]
@@ -103,7 +105,8 @@ def describe(header: Dataset, tag: int) -> ImageDescription:
     kind = KINDS[tag]
     pixel = kind == "pixel"
     allocated = _number(header, "BitsAllocated", None)
-    photometric = str(header.get("PhotometricInterpretation") or "").strip()
+    with reading("the pixels cannot be read: PhotometricInterpretation", CannotDecode):
+        photometric = str(header.get("PhotometricInterpretation") or "").strip()
     image = ImageDescription(
         rows=_number(header, "Rows", None),
         columns=_number(header, "Columns", None),
@@ -128,9 +131,9 @@ def _number(header: Dataset, keyword: str, default: int | None) -> int:
             if default is None:
                 raise CannotDecode(f"the pixels cannot be read: {keyword} is missing (DICOM PS3.3 section C.7.6.3)")
             return default
-        return int(value)
-    except (TypeError, ValueError, OverflowError, AttributeError, NotImplementedError) as error:
-        raise CannotDecode(f"the pixels cannot be read: {keyword} is not one number") from error
+        return whole_number(value)
+    except UNREADABLE:  # their messages may quote a value
+        raise CannotDecode(f"the pixels cannot be read: {keyword} is not one number") from None
 
 
 def _check(image: ImageDescription) -> None:
@@ -138,7 +141,7 @@ def _check(image: ImageDescription) -> None:
     if not 1 <= image.rows <= 0xFFFF or not 1 <= image.columns <= 0xFFFF:
         wrong = f"{image.columns} columns, {image.rows} rows"
     elif image.number_of_frames < 1:
-        wrong = f"Number of Frames {image.number_of_frames}"
+        wrong = "Number of Frames is less than 1"
     elif SAMPLES.get(image.photometric_interpretation) != image.samples_per_pixel:
         wrong = f"{image.samples_per_pixel} samples per pixel of Photometric Interpretation {_shown(image)}"
     elif image.kind != "pixel":

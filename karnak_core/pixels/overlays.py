@@ -9,9 +9,10 @@ from pydicom.dataelem import DataElement
 from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
-from karnak_core.deidentify import DeidentificationError, Rectangle, first_text_of
+from karnak_core.deidentify import DeidentificationError, Rectangle
 from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.masks import clip
+from karnak_core.pixels.reading import whole_number
 
 #: groups of the up to 16 overlays
 GROUPS: Final = range(0x6000, 0x6020, 2)
@@ -52,8 +53,16 @@ def embedded_overlays(dataset: Dataset) -> frozenset[int]:
         for group in GROUPS
         if group << 16 | _BIT_POSITION in dataset
         and group << 16 | OVERLAY_DATA not in dataset
-        and first_text_of(dataset, group << 16 | _BIT_POSITION).strip() not in ("", "0")
+        and not _is_zero(dataset, group << 16 | _BIT_POSITION)
     )
+
+
+def _is_zero(dataset: Dataset, tag: int) -> bool:
+    try:
+        value = dataset[tag].value
+        return value is None or value in ("", b"") or whole_number(value) == 0
+    except UNREADABLE:
+        return False  # who knows where it lies
 
 
 def _remove_embedded(dataset: Dataset, group: int) -> None:
@@ -63,13 +72,17 @@ def _remove_embedded(dataset: Dataset, group: int) -> None:
 
 
 def _cleaned(dataset: Dataset, group: int, element: DataElement, rectangles: Sequence[Rectangle]) -> bytes:
-    rows, columns = (int(dataset[group << 16 | number].value) for number in (_ROWS, _COLUMNS))
+    rows, columns = (whole_number(dataset[group << 16 | number].value) for number in (_ROWS, _COLUMNS))
     frames = dataset.get(BaseTag(group << 16 | _FRAMES))
-    count = int(frames.value or 1) if frames is not None else 1
+    count = whole_number(frames.value or 1) if frames is not None else 1
     origin = dataset.get(BaseTag(group << 16 | _ORIGIN))
-    top, left = map(int, origin.value) if origin is not None and origin.value is not None else (1, 1)
+    top, left = map(whole_number, origin.value) if origin is not None and origin.value is not None else (1, 1)
+    if element.VR not in ("OB", "OW", "UN") or min(rows, columns, count) < 1:
+        raise ValueError("no overlay of any size")
     in_words = element.VR == "OW" and dataset.original_encoding[1] is False
     bits = _swapped(bytearray(element.value or b"")) if in_words else bytearray(element.value or b"")
+    # a number of frames that says more than there are bits would be counted for hours
+    count = min(count, -(-8 * len(bits) // (rows * columns)))
     for rectangle in rectangles:
         # the origin is the row and column of the image, counted from 1, that the first bit lies on
         x, y = rectangle.x - (left - 1), rectangle.y - (top - 1)

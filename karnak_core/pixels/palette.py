@@ -12,6 +12,7 @@ from pydicom.pixels.processing import apply_color_lut
 from karnak_core.deidentify import DeidentificationError
 from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.image import Frame, ImageDescription
+from karnak_core.pixels.reading import whole_number
 
 _CHANNELS: Final = ("Red", "Green", "Blue")
 _NO_PALETTE: Final = "the palette of the image cannot be read (DICOM PS3.3 section C.7.6.3.1.5)"
@@ -84,10 +85,13 @@ class Palette:
 
 
 def _read(header: Dataset) -> tuple[NDArray[np.uint8], int]:
-    descriptor = [int(number) for number in header.RedPaletteColorLookupTableDescriptor]
-    entries, first, bits = descriptor[0] or 1 << 16, descriptor[1], descriptor[2]
-    if bits not in (8, 16):
-        raise ValueError("neither 8 nor 16 bits")
+    said = header.RedPaletteColorLookupTableDescriptor
+    if isinstance(said, (str, bytes)):
+        raise TypeError("no three numbers")
+    entries, first, bits = (whole_number(number) for number in said)
+    entries = entries or 1 << 16
+    if bits not in (8, 16) or not 1 <= entries <= 1 << 16:
+        raise ValueError("neither 8 nor 16 bits, or no number of entries")
     if "RedPaletteColorLookupTableData" in header:
         little = header.original_encoding[1] is not False
         table = np.stack([_channel(header, name, entries, little) for name in _CHANNELS], axis=1)
@@ -101,7 +105,9 @@ def _read(header: Dataset) -> tuple[NDArray[np.uint8], int]:
 
 
 def _channel(header: Dataset, name: str, entries: int, little: bool) -> NDArray[Any]:
-    value = bytes(header[f"{name}PaletteColorLookupTableData"].value)
+    value = header[f"{name}PaletteColorLookupTableData"].value
+    if not isinstance(value, bytes):
+        raise TypeError("no bytes")
     if len(value) >= 2 * entries:
         return np.frombuffer(value, dtype="<u2" if little else ">u2", count=entries).astype(np.uint16)
     if not little:

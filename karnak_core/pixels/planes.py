@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Final, Literal
 
 from pydicom.dataset import Dataset
@@ -91,7 +92,7 @@ def _planes(header: Dataset) -> Iterator[AxialPlane | None]:
     groups = _items(header, "PerFrameFunctionalGroupsSequence")
     frames = int((_numbers_of(header, "NumberOfFrames") or [1])[0])
     if groups and len(groups) != frames:
-        raise DeidentificationError(f"the CT has {frames} frames and says of {len(groups)} how they lie")
+        raise DeidentificationError(f"the CT says of {len(groups)} frames how they lie, and has another number of them")
     for group in groups or [Dataset()]:
         levels = [group, *shared]
         orientation = _numbers(levels, header, _ORIENTATION)
@@ -115,7 +116,10 @@ def _planes(header: Dataset) -> Iterator[AxialPlane | None]:
 
 def _items(level: Dataset, keyword: str) -> Sequence[Dataset]:
     try:
-        return list(level.get(keyword) or ())
+        items = list(level.get(keyword) or ())
+        if not all(isinstance(item, Dataset) for item in items):
+            raise TypeError("no items")
+        return items
     except UNREADABLE:  # their messages may quote a value
         raise DeidentificationError(f"{keyword} cannot be read") from None
 
@@ -136,7 +140,9 @@ def _numbers_of(place: Dataset, keyword: str) -> list[float]:
         value = place.get(keyword)
         if value is None or value == "":
             return []
-        numbers = [float(one) for one in (value if hasattr(value, "__iter__") else [value])]
+        if isinstance(value, (bytes, bytearray)):
+            raise TypeError("bytes")
+        numbers = [float(one) for one in ([value] if isinstance(value, (str, float, int, Decimal)) else value)]
     except UNREADABLE:  # their messages may quote a value
         raise DeidentificationError(f"{keyword} of the CT cannot be read") from None
     if not all(map(math.isfinite, numbers)):

@@ -5,6 +5,7 @@ They show what was burned in: they are the patient's data as the received instan
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify import Rectangle
+from karnak_core.expressions.values import UNREADABLE
 from karnak_core.part10 import plain_dataset, read_beginning
 from karnak_core.pixels.errors import CannotDecode
 from karnak_core.pixels.frames import PixelSource
@@ -130,16 +132,18 @@ def _window(pixels: Pixels) -> Window:
         slope = _first(header, "RescaleSlope") or 1.0
         intercept = _first(header, "RescaleIntercept") or 0.0
         ends = sorted((center + side * (width - 1) / 2 - intercept) / slope for side in (-1, 1))
-        return ends[0], ends[1]
+        if all(map(math.isfinite, (*ends, ends[1] - ends[0]))):
+            return ends[0], ends[1]
     return float(frame.min()), float(frame.max())
 
 
 def _first(header: Dataset, keyword: str) -> float | None:
     try:
         value = header.get(keyword)
-        return float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value)
-    except (TypeError, ValueError, IndexError):
+        number = float(value[0] if hasattr(value, "__getitem__") and not isinstance(value, str) else value)
+    except UNREADABLE:
         return None
+    return number if math.isfinite(number) else None
 
 
 def _shown(pixels: Pixels, window: Window) -> NDArray[np.uint8]:

@@ -32,6 +32,8 @@ JPEG_XL_LOSSLESS: Final = UID(f"{_ROOT}.4.110")
 JPEG_XL_RECOMPRESSION: Final = UID(f"{_ROOT}.4.111")
 JPEG_XL: Final = UID(f"{_ROOT}.4.112")
 
+#: JPEG with a discrete cosine transform: something is always lost
+DCT: Final = frozenset((JPEG_BASELINE, JPEG_EXTENDED, JPEG_SPECTRAL, JPEG_PROGRESSIVE))
 NATIVE: Final = frozenset((IMPLICIT, EXPLICIT, BIG_ENDIAN))
 #: what installs the codecs
 EXTRA: Final = "karnak-gateway[transcode]"

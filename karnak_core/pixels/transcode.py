@@ -14,10 +14,17 @@ import numpy as np
 from pydicom import Dataset
 
 from karnak_core.pixels import syntaxes as ts
-from karnak_core.pixels.attributes import NewUID, derived_uid, described, say_derived, say_lossy
+from karnak_core.pixels.attributes import (
+    NewUID,
+    derived_uid,
+    described,
+    purpose_of_source,
+    remember_loss,
+    say_derived,
+    say_lossy,
+)
 from karnak_core.pixels.choose import fitting
 from karnak_core.pixels.codestream import trimmed
-from karnak_core.pixels.decode import DCT
 from karnak_core.pixels.element import write_encapsulated, write_native
 from karnak_core.pixels.encode import TranscodeOptions, encoder
 from karnak_core.pixels.errors import CannotTranscode
@@ -25,6 +32,7 @@ from karnak_core.pixels.frames import PixelSource
 from karnak_core.pixels.image import Frame, ImageDescription
 from karnak_core.pixels.libraries import is_codec_error, library
 from karnak_core.pixels.native import to_bytes
+from karnak_core.pixels.overlays import embedded_overlays
 from karnak_core.pixels.verify import verify
 
 #: bytes that are copied at a time, a multiple of every word's size
@@ -123,7 +131,8 @@ def transcode(
     if not syntax.lossless:
         parameters = f"{target} {options.quality} {options.ratio} {options.near_lossless_error}"
         say_lossy(new, syntax.method, ratio)
-        say_derived(new, target, ratio, new_uid, parameters)
+        before = purpose_of_source(header, source.transfer_syntax_uid)
+        say_derived(new, before, target, ratio, new_uid, parameters)
     return _result(new, target, write.tell() - start, ratio, lossy=not syntax.lossless)
 
 
@@ -209,20 +218,18 @@ def _is_large(source: PixelSource, options: TranscodeOptions) -> bool:
 
 
 def _remember_losses(header: Dataset, source: PixelSource) -> None:
-    """Say that there were losses, where the source's transfer syntax alone said so: it will be known no more."""
-    if source.transfer_syntax_uid in DCT and str(header.get("LossyImageCompression") or "") != "01":
+    """Say of losses what the source's transfer syntax says, or completes: it will be known no more."""
+    if source.transfer_syntax_uid in ts.DCT:
         native = source.output_image.frame_bits // 8 * source.image.number_of_frames
-        say_lossy(header, "ISO_10918_1", native / source.encoded_length)
+        remember_loss(header, ts.SYNTAXES[ts.JPEG_BASELINE].method, native / source.encoded_length)
 
 
 def _refuse_overlays_in_pixels(header: Dataset) -> None:
-    for group in range(0x6000, 0x6020, 2):
-        position = header.get((group, 0x0102))
-        if position is not None and position.value and (group, 0x3000) not in header:
-            raise CannotTranscode(
-                f"an overlay lies in unused bits of the pixels (Overlay Bit Position {int(position.value)} of group "
-                f"{group:04X}), and would be lost"
-            )
+    for group in sorted(embedded_overlays(header)):
+        raise CannotTranscode(
+            f"an overlay lies in unused bits of the pixels (Overlay Bit Position of group {group:04X} is not 0), and "
+            "would be lost"
+        )
 
 
 def _recompress(

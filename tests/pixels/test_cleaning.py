@@ -72,6 +72,8 @@ def codes(dataset: Dataset) -> list[str]:
         (SC, None, True),
         ("1.2.840.10008.5.1.4.1.1.3.1", None, True),
         ("1.2.840.10008.5.1.4.1.1.77.1.1", None, True),
+        ("1.2.840.10008.5.1.4.1.1.77.1.1.1", None, True),
+        ("1.2.840.10008.5.1.4.1.1.77.1.10", None, False),
         ("1.2.840.10008.5.1.4.1.1.66", None, False),
         (XA, None, False),
         (XA, "", False),

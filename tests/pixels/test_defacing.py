@@ -243,7 +243,7 @@ def test_enhanced_ct_with_fewer_groups_than_frames_is_held() -> None:
     frame = stored(head())
     header = enhanced(frame, group(AXIAL, 0.5, 0), group(AXIAL, 0.5, 0))
     header.NumberOfFrames = 3
-    with pytest.raises(DeidentificationError, match="3 frames and says of 2"):
+    with pytest.raises(DeidentificationError, match="says of 2 frames how they lie"):
         planned(header)
 
 

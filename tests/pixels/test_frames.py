@@ -121,7 +121,7 @@ def test_native_pixels_of_another_length_than_their_frames_are_refused(factor: f
         ({"BitsStored": 12, "HighBit": 5}, "High Bit 5"),
         ({"SamplesPerPixel": 3}, "3 samples per pixel"),
         ({"PhotometricInterpretation": "SMITH"}, "that is not a known one"),
-        ({"NumberOfFrames": -2}, "Number of Frames -2"),
+        ({"NumberOfFrames": -2}, "Number of Frames is less than 1"),
         ({"PixelRepresentation": 3}, "Pixel Representation"),
         ({"BitsStored": None, "HighBit": 15}, "BitsStored is missing"),
     ],

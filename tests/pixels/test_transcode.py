@@ -15,6 +15,7 @@ import pytest
 from pixel_objects import CORPUS, decoded_frames, encapsulated, make_header, native, source_of
 from pydicom import Dataset
 from pydicom.encaps import parse_basic_offsets
+from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from karnak_core.pixels import (
@@ -153,6 +154,71 @@ def test_losses_are_added_to_those_before() -> None:
     assert list(header.LossyImageCompressionMethod) == ["ISO_15444_1", "ISO_10918_1"]
     assert header.LossyImageCompressionRatio[0] == 4
     assert header.DerivationDescription.startswith("cropped; lossy compression")
+
+
+@pytest.mark.parametrize(
+    ("ratios", "methods", "expected"),
+    [
+        ("4", None, (["4", "*"], ["", "ISO_10918_1"])),
+        (None, "ISO_15444_1", (["", "*"], ["ISO_15444_1", "ISO_10918_1"])),
+        (["4", "2.125"], "ISO_15444_1", (["4", "2.125", "*"], ["ISO_15444_1", "", "ISO_10918_1"])),
+        ("4", ["ISO_15444_1", "ISO_14495_1"], (["4", "", "*"], ["ISO_15444_1", "ISO_14495_1", "ISO_10918_1"])),
+    ],
+)
+def test_ratio_and_method_belong_together_by_their_place(ratios: Any, methods: Any, expected: Any) -> None:
+    before = {"LossyImageCompressionRatio": ratios, "LossyImageCompressionMethod": methods}
+    said: dict[str, Any] = {keyword: value for keyword, value in before.items() if value is not None}
+    result, written = done(source(photo(), 1, LossyImageCompression="01", **said), ts.JPEG_BASELINE)
+    header = PixelSource.open(io.BytesIO(whole(result, written)), ts.JPEG_BASELINE).header
+    *first, last = map(str, header.LossyImageCompressionRatio)
+    assert first == expected[0][:-1]
+    assert float(last) == pytest.approx(result.ratio, rel=1e-4)
+    assert list(header.LossyImageCompressionMethod) == expected[1]
+
+
+@pytest.mark.parametrize(
+    ("ratios", "methods"), [("8", None), (None, "ISO_10918_1"), (None, None), (["3", "8"], "ISO_15444_1")]
+)
+def test_what_is_missing_of_the_source_is_completed_by_its_transfer_syntax(ratios: Any, methods: Any) -> None:
+    before = {"LossyImageCompressionRatio": ratios, "LossyImageCompressionMethod": methods}
+    said: dict[str, Any] = {keyword: value for keyword, value in before.items() if value is not None}
+    frame = photo()
+    encode, _ = encoder(ts.JPEG_BASELINE, source(frame).image, TranscodeOptions())
+    header = make_header(frame, 1, LossyImageCompression="01", **said)
+    src = PixelSource.open(encapsulated(header, [encode(frame)]), ts.JPEG_BASELINE)
+    for target in (ts.EXPLICIT, ts.JPEG_LS):
+        made = done(src, target)[0].header
+        methods_now, ratios_now = made["LossyImageCompressionMethod"], made["LossyImageCompressionRatio"]
+        assert methods_now.VM == ratios_now.VM == (2 if isinstance(ratios, list) else 1)
+        assert methods_now.value == (["ISO_15444_1", "ISO_10918_1"] if isinstance(ratios, list) else "ISO_10918_1")
+        if ratios is None:
+            assert float(ratios_now.value) == pytest.approx(frame.nbytes / src.encoded_length, rel=1e-4)
+        else:
+            assert [str(one) for one in ([ratios_now.value] if ratios_now.VM == 1 else ratios_now.value)] == [*ratios]
+
+
+@pytest.mark.parametrize(
+    ("syntax", "said", "code"),
+    [
+        (ts.EXPLICIT, False, "121320"),
+        (ts.EXPLICIT, True, "121330"),
+        (ts.JPEG_LS, False, "121322"),
+        (ts.JPEG_LS, True, "121330"),
+        (ts.JPEG_BASELINE, False, "121330"),
+    ],
+)
+def test_source_is_called_what_it_is(syntax: str, said: bool, code: str) -> None:
+    frame = photo()
+    header = make_header(frame, **({"LossyImageCompression": "01"} if said else {}))
+    if syntax == ts.EXPLICIT:
+        file = native(header, frame.tobytes())
+    else:
+        file = encapsulated(header, [encoder(syntax, source(frame).image, TranscodeOptions())[0](frame)])
+    made = done(PixelSource.open(file, syntax), ts.JPEG_2000)[0].header
+    (purpose,) = made.SourceImageSequence[0].PurposeOfReferenceCodeSequence
+    known = {code.value: code.meaning for code in (getattr(codes.cid7202, name) for name in codes.cid7202.dir())}
+    assert purpose.CodeValue == code
+    assert known[code] == purpose.CodeMeaning
 
 
 def test_enhanced_objects_keep_their_image_type_on_which_their_acquisition_attributes_depend() -> None:
@@ -396,18 +462,47 @@ def test_syntax_that_is_not_encoded_is_refused(target: str) -> None:
 
 @pytest.mark.parametrize("frames", [1, 3])
 def test_codec_that_refuses_is_told_by_name(frames: int) -> None:
-    tiny = photo(shape=(3, 3))
-    with pytest.raises(CannotTranscode, match="the codec of JPEG2000 refuses"):
-        done(source(tiny, frames), ts.JPEG_2000)
+    # more than it takes, and than the configuration allows
+    options = TranscodeOptions(near_lossless_error=300)
+    with pytest.raises(CannotTranscode, match="the codec of JPEGLSNearLossless refuses"):
+        done(source(photo(), frames), ts.JPEG_LS_NEAR, options=options)
 
 
 @pytest.mark.parametrize("frames", [1, 3])
 def test_what_is_found_wrong_when_a_frame_is_checked_ends_the_object(frames: int) -> None:
-    with source_of(CORPUS / "SC_rgb_small_odd.dcm") as small:
-        frame = small.frame(0)
+    noise = np.random.default_rng(4).integers(0, 2, (256, 256)).astype("u1") * 255
     with pytest.raises(CannotTranscode, match="not the same when it is decoded again"):
-        # a tenth of the bytes of so few pixels says nothing of them
-        done(source(frame, frames), ts.HTJ2K)
+        # a hundredth of a percent of the bytes says nothing of noise
+        done(source(noise, frames), ts.JPEG_2000, options=TranscodeOptions(ratio=10_000))
+
+
+@pytest.mark.parametrize("target", [ts.JPEG_2000, ts.HTJ2K], ids=lambda uid: ts.SYNTAXES[uid].keyword)
+@pytest.mark.parametrize(
+    ("dtype", "bits", "color"), [("u1", 8, False), ("u1", 8, True), ("u2", 12, False), ("i2", 16, False)]
+)
+def test_small_images_are_compressed_with_losses_and_nothing_is_printed(
+    target: str, dtype: str, bits: int, color: bool, capfd: pytest.CaptureFixture[str]
+) -> None:
+    least = -(1 << (bits - 1)) if dtype == "i2" else 0
+    for rows, columns in [(1, 1), (1, 300), (3, 3), (16, 16), (17, 31), (12, 400), (32, 32)]:
+        y, x = np.mgrid[:rows, :columns]
+        plane = ((np.sin(x / 3) * np.cos(y / 4) + 1) / 2 * ((1 << bits) - 1) + least).astype(dtype)
+        frame = np.stack([plane, plane[::-1], plane[:, ::-1]], axis=-1) if color else plane
+        result, written = done(source(frame, 2, BitsStored=bits), target)
+        read = decoded_frames(result.header, written.getvalue(), target)
+        assert np.abs(read.astype(int) - frame).mean() <= (1 << bits) / 8
+        assert result.lossy
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("target", [ts.JPEG_2000, ts.HTJ2K], ids=lambda uid: ts.SYNTAXES[uid].keyword)
+def test_narrow_images_have_their_ratio(target: str) -> None:
+    frame = photo("u2", 12, (20, 4000))
+    ratios = [
+        done(source(frame, BitsStored=12), target, options=TranscodeOptions(ratio=ratio))[0].ratio or 0
+        for ratio in (5, 20)
+    ]
+    assert 4 < ratios[0] < 10 < ratios[1] < 40
 
 
 @pytest.mark.parametrize("target", LOSSLESS, ids=lambda uid: ts.SYNTAXES[uid].keyword)
