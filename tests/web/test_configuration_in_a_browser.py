@@ -30,7 +30,7 @@ def open_console(console_app: ConsoleApp, make_page: Callable[..., Page]) -> Ite
         def open_it(*, with_a_project: bool = False, **settings: Any) -> Page:
             (with_project if with_a_project else with_node)(console_app, STOW)
             page = make_page(base_url=url, **settings)
-            cookies = [
+            cookies: list[Any] = [
                 {"name": one.name, "value": one.value, "url": url} for one in console_app.signed_in().cookies.jar
             ]
             page.context.add_cookies(cookies)
