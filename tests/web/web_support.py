@@ -137,16 +137,24 @@ def make_console(data: Path, config: WebConsole | None = None, database_url: str
 def make_app(data: Path, config: WebConsole | None = None, database_url: str | None = None) -> ConsoleApp:
     """Return the application on a data directory, without a gateway."""
     console = make_console(data, config, database_url)
-    return ConsoleApp(console=console, app=create_app(console))
+    try:
+        return ConsoleApp(console=console, app=create_app(console))
+    except BaseException:
+        console.wake.close()
+        console.database.close()
+        raise
 
 
-def check_accessibility(page: Any) -> None:
-    """Fail with every violation of WCAG 2.2 A and AA that axe finds on a page of the browser."""
+def check_accessibility(page: Any, *rules: str) -> None:
+    """Fail with every violation of WCAG 2.2 A and AA that axe finds on a page of the browser; ``rules``: of these."""
     if not page.evaluate("typeof window.axe === 'object'"):
         # not as a script element, which the page's policy refuses
         page.evaluate(AXE.read_text("utf-8"))
-    rules = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-    found = page.evaluate("rules => axe.run(document, {runOnly: {type: 'tag', values: rules}})", rules)
+    tags = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
+    only = {"type": "rule", "values": list(rules)} if rules else {"type": "tag", "values": tags}
+    # nothing but what is wrong is looked for in detail, which is most of the work
+    asked = "only => axe.run(document, {runOnly: only, resultTypes: ['violations'], elementRef: false})"
+    found = page.evaluate(asked, only)
     said = [
         f"{one['id']}: {one['help']}: {node['html'][:200]} ({node['failureSummary']})"
         for one in found["violations"]
