@@ -105,7 +105,7 @@ class Report:
         number = self.endings.total()
         if tried.ending is Ending.EXCLUDED:
             self.excluded_by[tried.excluded_by] += 1
-        if options.wants_changes and tried.done:
+        if options.wants_changes and tried.done and tried.ending is not Ending.AGAIN:
             self.tally.add(tried.rows)
         if options.html is not None and len(self.first) < MOST_FILES and tried.ending is not Ending.SKIPPED:
             self.first.append(tried)
@@ -115,7 +115,7 @@ class Report:
         if not tried.done:
             click.echo(f"{_name(tried.path)}: {_ending(tried)}", err=True)
         elif tried.output is not None:
-            if tried.output in self.outputs:
+            if tried.output in self.outputs and tried.ending is not Ending.AGAIN:
                 click.echo(f"{_name(tried.path)}: has replaced another file of the same UID", err=True)
             self.outputs.add(tried.output)
         if options.as_json:
@@ -140,6 +140,9 @@ class Report:
             by = ", ".join(f"{count} by {plain(name)!r}" for name, count in sorted(self.excluded_by.items()))
             excluded += f" ({by})"
         written_ = f"{done} {'would be written' if self.options.dry_run else 'written'}"
+        again = self.endings[Ending.AGAIN]
+        if again:
+            written_ += f", {again} again"
         return f"{written_}, {excluded}, {self.failed} failed, {self.skipped} skipped"
 
     def page(self) -> str:

@@ -62,7 +62,7 @@ def list_secrets(project: str, as_json: bool, place: Place) -> None:
             click.echo(json.dumps(line, ensure_ascii=False))
         return
     if found.project.secret is not None:
-        click.echo(f"the configuration gives the secret: {source_of(found.project)}")
+        click.echo(f"the secret is given by the {source_of(found.project)}")
     cells = [
         (
             entry.number,
@@ -202,7 +202,7 @@ def _changing(place: Place, name: str) -> Iterator[_Found]:
     with _opened(place, name) as found:
         if found.project.secret is not None:
             fail(
-                f"the configuration gives the secret of project {name!r}: {source_of(found.project)}; change it there,"
+                f"the secret of project {name!r} is given by the {source_of(found.project)}: change it there,"
                 " or take the key 'secret' of the project out of the configuration first",
                 WRONG,
             )

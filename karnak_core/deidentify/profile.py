@@ -251,7 +251,8 @@ class Profile:
             problem = "a new value fits into no character set"
         except UNREADABLE as error:
             # the message of the error may quote a value
-            problem = f"the data set cannot be read ({type(error).__name__})"
+            why = "sequences are nested too deeply" if isinstance(error, RecursionError) else type(error).__name__
+            problem = f"the data set cannot be read ({why})"
         raise DeidentificationError(problem)
 
     def _walked(

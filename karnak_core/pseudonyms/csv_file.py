@@ -30,6 +30,10 @@ NAMES: Final[Mapping[str, str]] = {
 }
 
 
+#: how to write a separator on the command line where quotes around it are not enough
+SIGNS: Final[Mapping[str, str]] = {"\t": "'\\t'"}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Layout:
     """How a file is to be read."""
@@ -68,17 +72,22 @@ def read(content: bytes, layout: Layout) -> Sheet:
         raise PseudonymError(["the separator is not one character, other than a quotation mark and a line end"])
     if len(content) > MAX_BYTES:
         raise PseudonymError([f"the file is larger than {MAX_BYTES >> 20} MiB"])
-    lines = list(_lines(_text(content, layout.encoding), layout.separator))
+    broken: list[tuple[int, str]] = []
+    lines = list(_lines(_text(content, layout.encoding), layout.separator, broken))
     if not lines:
-        raise PseudonymError(["the file is empty"])
+        raise PseudonymError([_row(*one) for one in broken] or ["the file is empty"])
     header, named = _header(lines, layout.from_line)
     first = layout.from_line or lines[0][0] + bool(named or _by_name(layout))
     data = [(number, cells) for number, cells in lines if number >= first]
     if not data:
-        raise PseudonymError([f"there is no row from line {first} on"])
-    columns = _columns(layout, header, named, len(data[0][1]))
+        raise PseudonymError([_row(*one) for one in broken] or [f"there is no row from line {first} on"])
+    try:
+        columns = _columns(layout, header, named, len(data[0][1]))
+    except PseudonymError as error:
+        problems_there = [*error.problems, *_other_separator(lines[0][1], layout.separator)]
+        raise PseudonymError([*problems_there, *(_row(*one) for one in broken)]) from None
     width = max(len(header) if named else 0, len(data[0][1]))
-    problems: list[tuple[int, str]] = []
+    problems = broken
     rows: list[tuple[int, Entry]] = []
     for number, cells in data:
         if len(cells) > width:
@@ -92,7 +101,7 @@ def read(content: bytes, layout: Layout) -> Sheet:
     if problems:
         # what is wrong with values, too, so that one look at the file is enough
         problems += [(number, problem) for number, entry in rows for problem in entry.problems()]
-        raise PseudonymError([f"row {number}: {problem}" for number, problem in sorted(problems)])
+        raise PseudonymError([_row(*one) for one in sorted(problems)])
     return Sheet(columns=columns, rows=rows)
 
 
@@ -117,8 +126,27 @@ def _text(content: bytes, encoding: str) -> str:
     raise PseudonymError([problem])
 
 
-def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
-    """Yield rows that are not blank, with the number of the line that each begins on."""
+def _row(number: int, problem: str) -> str:
+    return f"row {number}: {problem}"
+
+
+def _other_separator(first: Sequence[str], separator: str) -> list[str]:
+    """Return a hint where a line that is one column has another separator in it."""
+    if len(first) > 1:
+        return []
+    found = [sign for sign in ";\t,|" if sign != separator and sign in first[0]]
+    return (
+        [f"its columns seem to be separated otherwise; try --separator {SIGNS.get(found[0], repr(found[0]))}"]
+        if found
+        else []
+    )
+
+
+def _lines(text: str, separator: str, broken: list[tuple[int, str]]) -> Iterator[tuple[int, list[str]]]:
+    """Yield rows that are not blank, with the number of the line that each begins on.
+
+    Where a row is no CSV, the rows end, and that is added to ``broken``.
+    """
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
     number = 1
     try:
@@ -127,10 +155,8 @@ def _lines(text: str, separator: str) -> Iterator[tuple[int, list[str]]]:
                 yield number, cells
             number = reader.line_num + 1
     except csv.Error as error:
-        problem = f"row {number}: is no CSV: {error}"
-    else:
-        return
-    raise PseudonymError([problem])
+        unclosed = "unexpected end of data" in str(error)
+        broken.append((number, "a quotation mark is not closed" if unclosed else f"is no CSV: {error}"))
 
 
 def _plain(name: str) -> str:

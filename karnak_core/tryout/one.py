@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import filecmp
 import shutil
 import stat
 import tempfile
@@ -17,7 +18,7 @@ from karnak_core.model import Outgoing
 from karnak_core.part10 import Beginning, read_beginning
 from karnak_core.pixels.preview import preview_pngs
 from karnak_core.tryout.diff import Row
-from karnak_core.tryout.naming import name_of_instance, written
+from karnak_core.tryout.naming import AlreadyThere, name_of_instance, written
 from karnak_core.tryout.noting import Noting, Settings
 
 #: Source Application Entity Title of what is written
@@ -31,6 +32,8 @@ class Ending(StrEnum):
     """How it ended for one file."""
 
     WRITTEN = "written"
+    #: the same bytes are there already: a copy of an instance that was done before
+    AGAIN = "again"
     #: it would have been written
     TRIED = "tried"
     #: the profile keeps it back
@@ -84,7 +87,7 @@ class Tried:
     @property
     def done(self) -> bool:
         """Tell whether there is a new instance."""
-        return self.ending in (Ending.WRITTEN, Ending.TRIED)
+        return self.ending in (Ending.WRITTEN, Ending.AGAIN, Ending.TRIED)
 
 
 def try_file(path: Path, settings: Settings, output: Output) -> Tried:
@@ -145,12 +148,13 @@ def _tried(path: Path, beginning: Beginning, noting: Noting, settings: Settings,
     with closing(conversion.prepare(received, int(settings.at.timestamp() * 1000), AE_TITLE)) as prepared:
         outgoing = prepared.outgoing
         target = _target(outgoing, output)
+        ending = Ending.TRIED
         if target is not None:
-            _write(outgoing.path, path, target, overwrite=output.overwrite)
+            ending = _write(outgoing.path, path, target, output)
         pictures = _pictures(path, outgoing, noting, output.preview)
     return Tried(
         path=path,
-        ending=Ending.TRIED if target is None else Ending.WRITTEN,
+        ending=ending,
         output=target,
         modality=noting.modality,
         sop_class_uid=outgoing.sop_class_uid,
@@ -165,11 +169,18 @@ def _tried(path: Path, beginning: Beginning, noting: Noting, settings: Settings,
     )
 
 
-def _write(made: Path, source: Path, target: Path, *, overwrite: bool) -> None:
+def _write(made: Path, source: Path, target: Path, output: Output) -> Ending:
     if target.exists() and target.samefile(source):
         raise Permanent("the new file would replace the one that is read")
-    with open(made, "rb") as whole, written(target, overwrite=overwrite) as file:
-        shutil.copyfileobj(whole, file, _BLOCK)
+    try:
+        with open(made, "rb") as whole, written(target, overwrite=output.overwrite) as file:
+            shutil.copyfileobj(whole, file, _BLOCK)
+    except AlreadyThere:
+        # a folder is told by its instances: that of a copy is this one
+        if output.folder is not None and filecmp.cmp(made, target, shallow=False):
+            return Ending.AGAIN
+        raise
+    return Ending.WRITTEN
 
 
 def _target(outgoing: Outgoing, output: Output) -> Path | None:

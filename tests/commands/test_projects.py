@@ -259,8 +259,8 @@ def test_secret_that_the_configuration_gives_is_changed_there_only(karnak: Karna
     command, *more = words
     refused = karnak("projects", "secret", command, "STUDY B", *more, "--yes", stdin=HEX)
     assert refused.exit_code == 2
-    assert "the configuration gives the secret of project 'STUDY B': environment variable STUDY_B" in refused.stderr
-    assert "the configuration gives the secret" in karnak("projects", "secret", "list", "STUDY B").stdout
+    assert "the secret of project 'STUDY B' is given by the environment variable STUDY_B: change it there" in refused.stderr
+    assert "the secret is given by the environment variable STUDY_B" in karnak("projects", "secret", "list", "STUDY B").stdout
     assert listed(karnak, "STUDY B") == []
 
 

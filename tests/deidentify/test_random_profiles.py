@@ -31,6 +31,7 @@ from karnak_core.deidentify import (
     decode_dataset,
     encode_dataset,
 )
+from karnak_core.deidentify.forms import fits
 from karnak_core.deidentify.tables import confidentiality_table
 from karnak_core.errors import Permanent
 from karnak_core.expressions.values import public_vr
@@ -220,7 +221,9 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
         case "add":
             tag = draw(st.sampled_from(ADDED))
             value = draw(
-                st.sampled_from(["YES", "1", "", "a\\b"] + ["π"] * (usual_vr(int(tag, 16)) in ("LO", "LT", "SH")))
+                st.sampled_from(
+                    ["YES", "1", "", "a\\b"] + ["π"] * (usual_vr(int(tag, 16)) in ("LO", "LT", "SH"))
+                ).filter(lambda text: fits(usual_vr(int(tag, 16)), text))
             )
             rule = {"codename": "action.add.tag", "arguments": {"value": value}, "tags": [tag]}
         case "add private":

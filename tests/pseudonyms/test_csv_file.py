@@ -132,7 +132,7 @@ def test_every_row_that_does_not_fit_is_told_and_no_value() -> None:
         ("\n \n,,\n", "the file is empty"),
         ("pseudonym,patient_id\n", "there is no row from line 2 on"),
         ('A,B\n"C"D,E\n', "row 2: is no CSV: ',' expected after '\"'"),
-        ('A,B\nC,"D\n', "row 2: is no CSV: unexpected end of data"),
+        ('A,B\nC,"D\n', "row 2: a quotation mark is not closed"),
     ],
 )
 def test_what_is_no_csv_is_told(text: str, problem: str) -> None:
@@ -148,3 +148,31 @@ def test_a_separator_is_one_character(separator: str) -> None:
 
 def test_the_expiry_is_that_of_every_row() -> None:
     assert rows("A,B\n", expires_at=7)[0][1].expires_at == 7
+
+
+def test_quotation_mark_that_is_not_closed_hides_no_other_problem() -> None:
+    with pytest.raises(PseudonymError) as error:
+        csv_file.read(b'pseudonym,patient_id\n,1\nP2,2,3\nP3,"3\n', Layout())
+    first, *others = error.value.problems
+    assert first.startswith("row 2: ")
+    assert others == ["row 3: has 3 columns, and the first one 2", "row 4: a quotation mark is not closed"]
+
+
+@pytest.mark.parametrize(
+    ("content", "hint"),
+    [
+        (b"pseudonym;patient_id\nP1;1\n", "try --separator ';'"),
+        (b"P1;1\nP2;2\n", "try --separator ';'"),
+        (b"P1\t1\nP2\t2\n", "try --separator '\\t'"),
+    ],
+)
+def test_file_with_another_separator_is_told_of_it(content: bytes, hint: str) -> None:
+    with pytest.raises(PseudonymError) as error:
+        csv_file.read(content, Layout())
+    assert any(problem.endswith(hint) for problem in error.value.problems)
+
+
+def test_file_of_one_column_is_told_no_separator() -> None:
+    with pytest.raises(PseudonymError) as error:
+        csv_file.read(b"pseudonym\nP1\n", Layout())
+    assert not any("separator" in problem for problem in error.value.problems)

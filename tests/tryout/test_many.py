@@ -190,3 +190,38 @@ def test_same_instance_twice_is_written_once(run: Run, tmp_path: Path) -> None:
     first, second = run(path, path)
     assert (first.ending, second.ending) == (Ending.WRITTEN, Ending.FAILED)
     assert "--overwrite" in second.reason
+
+
+def test_copies_of_one_instance_are_written_once_and_are_no_failures(run: Run, tmp_path: Path) -> None:
+    path = make_file(tmp_path, PatientID="P1")
+    copy = tmp_path / "copy.dcm"
+    copy.write_bytes(path.read_bytes())
+    first, second = run(path, copy)
+    assert (first.ending, second.ending) == (Ending.WRITTEN, Ending.AGAIN)
+    assert first.output == second.output
+    assert second.done
+
+
+def test_another_instance_of_the_same_uid_is_a_failure(run: Run, tmp_path: Path) -> None:
+    path = make_file(tmp_path, PatientID="P1")
+    other = pydicom.dcmread(path)
+    other.Modality = "MR"
+    other.save_as(tmp_path / "other.dcm")
+    first, second = run(path, tmp_path / "other.dcm")
+    assert (first.ending, second.ending) == (Ending.WRITTEN, Ending.FAILED)
+    assert "a file of this name exists" in second.reason
+
+
+def test_sequences_without_end_are_told_in_words(run: Run, tmp_path: Path) -> None:
+    path = make_file(tmp_path, PatientID="P1")
+    dataset = pydicom.dcmread(path)
+    inner = pydicom.Dataset()
+    for _ in range(400):
+        outer = pydicom.Dataset()
+        outer.ReferencedImageSequence = [inner]
+        inner = outer
+    dataset.ReferencedImageSequence = inner.ReferencedImageSequence
+    dataset.save_as(path)
+    (tried,) = run(path)
+    assert tried.ending is Ending.FAILED
+    assert "nested too deeply" in tried.reason
