@@ -165,7 +165,15 @@ def _tried(request: Request, console: Console, user: Identity, form: Form, name:
         )
     except Misconfigured as error:
         return _one(request, console, name, status=422, errors={"project": error.reason})
-    return _one(request, console, name, tried=tried, tried_words=tryout.told(tried), rows=tried.rows[:MOST_ROWS])
+    return _one(
+        request,
+        console,
+        name,
+        tried=tried,
+        tried_words=tryout.told(tried),
+        rows=tried.rows[:MOST_ROWS],
+        chosen=text(form, "project"),
+    )
 
 
 def _given(form: Form) -> str:
@@ -219,6 +227,7 @@ def _one(request: Request, console: Console, name: str, *, status: int = 200, **
         "errors": {},
         "meanwhile": None,
         "tried": None,
+        "chosen": "",
         "rows": (),
         "form_version": meanwhile.version if meanwhile else console.version,
         "action": profile_path(name),
