@@ -27,7 +27,7 @@ def reading(what: str, kind: type[Permanent] = CannotTranscode) -> Iterator[None
 
 
 def values_of(header: Dataset, keyword: str) -> list[Any]:
-    """Return the values of an element; none if it is absent or empty, or is in the header without being of use.
+    """Return the values of an element; none if it is absent or empty.
 
     Raises
     ------
