@@ -8,6 +8,7 @@ data set leads out of it, and no link does.
 
 from __future__ import annotations
 
+import fcntl
 import os
 import secrets
 import time
@@ -34,7 +35,7 @@ from karnak_plugins.folder_dest.values import values
 #: the folder of files that are being written; no pattern gives a name with a dot in front
 UNFINISHED: Final = ".karnak"
 PREFIX: Final = "writing-"
-#: seconds without a change; older ones were left behind by a crash
+#: seconds without a change; older ones were left behind by a crash, whoever wrote them
 LEFT_BEHIND_AFTER: Final = 3600.0
 #: folders remembered to be on disk
 _SETTLED: Final = 4096
@@ -116,6 +117,7 @@ class FolderWriter:
         """Make a file to write to: its folder, name and descriptor; removed at the end unless it was renamed."""
         name = f"{PREFIX}{secrets.token_hex(12)}"
         with opened(open_folder(root, UNFINISHED, settled=True)) as folder, opened(create(folder, name)) as target:
+            _hold(target)
             try:
                 yield folder, name, target
             finally:
@@ -128,8 +130,28 @@ class FolderWriter:
         with suppress(OSError), os.scandir(self._root / UNFINISHED) as found:
             for entry in found:
                 with suppress(OSError):
-                    if entry.name.startswith(PREFIX) and entry.stat(follow_symlinks=False).st_mtime < before:
+                    if not entry.name.startswith(PREFIX) or not entry.is_file(follow_symlinks=False):
+                        continue
+                    if entry.stat(follow_symlinks=False).st_mtime < before or _is_free(entry.path):
                         os.unlink(entry.path)
+
+
+def _hold(target: int) -> None:
+    """Lock a file as long as it is open: the system lets go of it for a process that was killed."""
+    with suppress(OSError):  # a share without locks: who is killed there leaves the file behind for a while
+        fcntl.flock(target, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_free(path: str) -> bool:
+    """Tell whether nobody writes to a file: its writer holds a lock; an empty one may not have come to that yet."""
+    with opened(os.open(path, os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)) as descriptor:
+        if not os.fstat(descriptor).st_size:
+            return False
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+    return True
 
 
 @contextmanager

@@ -220,11 +220,9 @@ def rules(draw: st.DrawFn) -> dict[str, Any]:
             rule = {"codename": "expression.on.tags", "arguments": arguments, "tags": tags, "excludedTags": excluded}
         case "add":
             tag = draw(st.sampled_from(ADDED))
-            value = draw(
-                st.sampled_from(
-                    ["YES", "1", "", "a\\b"] + ["π"] * (usual_vr(int(tag, 16)) in ("LO", "LT", "SH"))
-                ).filter(lambda text: fits(usual_vr(int(tag, 16)), text))
-            )
+            vr = usual_vr(int(tag, 16))
+            texts = ["YES", "1", "", "a\\b"] + ["π"] * (vr in ("LO", "LT", "SH"))
+            value = draw(st.sampled_from([text for text in texts if fits(vr, text)]))
             rule = {"codename": "action.add.tag", "arguments": {"value": value}, "tags": [tag]}
         case "add private":
             arguments = {"value": "7", "vr": draw(st.sampled_from(["LO", "IS", "UT", "FD", "US"]))}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import os
 import shutil
 import struct
@@ -569,6 +570,19 @@ def test_next_open_removes_what_a_crash_left_behind_long_ago(tmp_path: Path, mak
     assert files(unfinished) == ["other", "writing-new"]
 
 
+def test_next_open_leaves_what_another_one_is_writing(tmp_path: Path) -> None:
+    unfinished = tmp_path / "received" / ".karnak"
+    unfinished.mkdir(parents=True)
+    for name in ("writing-live", "writing-dead"):
+        (unfinished / name).write_text("x")
+    with open(unfinished / "writing-live", "rb") as live:
+        fcntl.flock(live, fcntl.LOCK_EX)
+        writer(tmp_path, FLAT)
+        assert files(unfinished) == ["writing-live"]
+    writer(tmp_path, FLAT)
+    assert files(unfinished) == []
+
+
 KILLED = """
 import os, sys
 from pathlib import Path
@@ -591,7 +605,10 @@ def test_kill_before_the_rename_leaves_no_part_of_a_file_in_its_place(
     assert killed.returncode == -9
     (left,) = files(tmp_path / "received")
     assert left.startswith(".karnak/writing-")
-    assert writer(tmp_path, FLAT).send(outgoing) == Sent()
+    part = writer(tmp_path, FLAT)
+    # nobody writes to it any more
+    assert files(tmp_path / "received") == []
+    assert part.send(outgoing) == Sent()
     assert (tmp_path / "received" / "1.2.3.4.dcm").read_bytes() == outgoing.path.read_bytes()
 
 
