@@ -49,6 +49,7 @@ def test_profile_is_uploaded_read_and_downloaded(console_app: ConsoleApp) -> Non
         (b"\xff\xfe", "is not UTF-8 text: byte 0"),
         (b"x" * ((1 << 20) + 1), "is larger than 1024 KiB"),
         (b"", "line 1: the profile is empty"),
+        (f"{WRONG}    tags: [x]\n  - name: z\n    codename: none\n".encode(), "things are wrong"),
     ],
 )
 def test_profile_that_is_wrong_is_not_kept_and_its_lines_are_told(
