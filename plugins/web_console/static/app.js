@@ -33,6 +33,23 @@ function showTimes(root) {
   }
 }
 
+// ---- tables that are wider than a small screen: each row is a card, and each cell says what it is ----
+const smallScreen = matchMedia("(max-width: 64rem)");
+function fitTables() {
+  for (const table of document.querySelectorAll(".table:not(.preview, .diff) > table:not(.grid)")) {
+    const around = table.parentElement;
+    const heads = table.tHead?.rows[0]?.cells;
+    if (!heads || table.querySelector("[colspan]")) continue;
+    around.classList.remove("cards");
+    if (!smallScreen.matches || around.scrollWidth <= around.clientWidth) continue;
+    const labels = [...heads].map((one) => (one.querySelector(".hidden-text, input") ? "" : one.textContent.trim()));
+    for (const cell of table.querySelectorAll("tbody > tr > *")) cell.dataset.label = labels[cell.cellIndex] ?? "";
+    around.classList.add("cards");
+  }
+}
+addEventListener("resize", fitTables);
+document.addEventListener("toggle", fitTables, true);
+
 // ---- what was wrong, or is shown once, comes first ----
 function takeFocus(root) {
   root.querySelector("[data-focus]")?.focus();
@@ -133,7 +150,9 @@ document.addEventListener("htmx:after:request", (event) => {
 });
 document.addEventListener("htmx:after:swap", () => {
   showTimes(document);
+  fitTables();
 });
 
 showTimes(document);
+fitTables();
 takeFocus(document);
