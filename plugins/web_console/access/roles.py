@@ -38,7 +38,7 @@ MEANINGS: dict[Scope, str] = {
     Scope.DELIVERIES: "retry and discard deliveries",
     Scope.CONFIGURATION: "change the configuration",
     Scope.PSEUDONYMS: "look at, add, change and delete pseudonyms",
-    Scope.IDENTITIES: "ask which patient a pseudonym stands for",
+    Scope.IDENTITIES: "ask which patient a pseudonym stands for, and see original identities of deliveries",
     Scope.SECRETS: "look at secrets of projects",
     Scope.TOOLS: "echo, probe, ask for worklists, try out profiles",
     Scope.USERS: "look at and change users, tokens and the audit trail, which is as much as everything",
