@@ -272,6 +272,16 @@ def test_what_is_wrong_is_told_at_its_field(console_app: ConsoleApp) -> None:
         assert "aria-invalid" in answer.text, (tool, fields)
 
 
+def test_last_echoes_are_remembered(console_app: ConsoleApp) -> None:
+    client = console_app.signed_in()
+    assert "Asked lately" not in client.get("/tools/echo").text
+    node = {"ae_title": "NOBODY", "hostname": "127.0.0.1", "port": str(free_port()), "calling_ae_title": "A"}
+    client.submit("/tools/echo", node)
+    page = client.get("/tools/echo").text
+    assert "Asked lately" in page
+    assert f"NOBODY 127.0.0.1 {node['port']}" in page
+
+
 def test_worklist_days_that_are_wrong_are_told(console_app: ConsoleApp) -> None:
     client = console_app.signed_in()
     node = {"ae_title": "WL", "hostname": "127.0.0.1", "port": str(free_port()), "calling_ae_title": "A"}
@@ -284,12 +294,10 @@ def test_worklist_days_that_are_wrong_are_told(console_app: ConsoleApp) -> None:
 # ---- in a browser ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_tools_are_used_in_a_browser(
     make_page: Callable[..., Any],
     make_running_console: Callable[..., Any],
     worklist_port: int,
-    scheme: str,
     tmp_path: Path,
 ) -> None:
     from conftest import sign_in
@@ -298,7 +306,7 @@ def test_tools_are_used_in_a_browser(
     with run_storescp(tmp_path / "stored") as scp:
         node = {"ae_title": "FORWARD", "destinations": [dicom("pacs", scp.port, "STORESCP")]}
         console = make_running_console({"forward_nodes": [node]})
-        page = make_page(color_scheme=scheme)
+        page = make_page(color_scheme="light")
         sign_in(page, console)
         page.get_by_role("link", name="DICOM tools").click()
         page.get_by_label("A node of the lists").select_option(label=f"STORESCP at 127.0.0.1:{scp.port}")
@@ -314,6 +322,8 @@ def test_tools_are_used_in_a_browser(
         page.get_by_role("button", name="Patient name").click()
         assert page.locator("th[aria-sort=ascending]").inner_text().startswith("Patient name")
         check_accessibility(page)
-        for tool in TABS:
-            page.goto(f"{console.url}/tools/{tool}")
+        page.emulate_media(color_scheme="dark")
+        forms = ("/nodes", "/nodes/add", "/nodes/endpoints/add", "/audit", "/help")
+        for path in (*(f"/tools/{tool}" for tool in TABS), *forms):
+            page.goto(f"{console.url}{path}")
             check_accessibility(page)

@@ -18,7 +18,11 @@ router = APIRouter(prefix="/tools", tags=["node lists"])
 
 Tools = Annotated[Identity, Depends(require_scope("tools"))]
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
-Group = Annotated[str | None, Query(max_length=64, description="of this group only; empty: of those in none")]
+#: of a group's name: no control characters, which PostgreSQL takes no text with
+NAMES = r"^[^\x00-\x1f]*$"
+Group = Annotated[
+    str | None, Query(max_length=64, pattern=NAMES, description="of this group only; empty: of those in none")
+]
 
 
 class _Body(BaseModel):
@@ -104,7 +108,9 @@ def list_groups(_user: Tools, console: ConsoleOf) -> Page[GroupOut]:
 
 
 @router.delete("/groups/{group}", status_code=204)
-def delete_group(group: Annotated[str, Path(max_length=64)], user: Tools, console: ConsoleOf) -> Response:
+def delete_group(
+    group: Annotated[str, Path(max_length=64, pattern=NAMES)], user: Tools, console: ConsoleOf
+) -> Response:
     """Remove every entry of a group."""
     gone = node_lists.delete_group(console.database, group)
     audit(console, user, "delete", f"node group {group}", f"{gone} entries")

@@ -19,6 +19,7 @@ from karnak_core.tools.worklist import WorklistFilter, worklist
 from karnak_plugins.web_console import asking
 from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.access.identity import Identity, require_scope
+from karnak_plugins.web_console.api.node_lists import NAMES
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.resources import ConsoleOf
 
@@ -112,7 +113,9 @@ class MonitorIn(_Body):
     """A group of nodes."""
 
     group: str = Field(
-        max_length=64, description="its name; “Gateway destinations”: where the gateway sends; empty: nodes in no group"
+        max_length=64,
+        pattern=NAMES,
+        description="its name; “Gateway destinations”: where the gateway sends; empty: nodes in no group",
     )
     calling_ae_title: str = Field(default=CALLING_AE_TITLE, max_length=16, description="our AE title")
 

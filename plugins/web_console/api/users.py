@@ -19,6 +19,8 @@ from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf
 router = APIRouter(tags=["access"])
 
 Admin = Annotated[Identity, Depends(require_scope("users"))]
+#: PostgreSQL takes no text with NUL in it
+NO_NUL = r"^[^\x00]*$"
 #: of a row; larger ones no database has
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
@@ -202,10 +204,15 @@ def list_audit(
     _user: Admin,
     paging: PagingOf,
     console: ConsoleOf,
-    who: Annotated[str, Query(max_length=128, description="a part of who did it")] = "",
-    action: Annotated[str, Query(max_length=64, description="the whole action")] = "",
+    who: Annotated[str, Query(max_length=128, pattern=NO_NUL, description="a part of who did it")] = "",
+    action: Annotated[str, Query(max_length=64, pattern=NO_NUL, description="the whole action")] = "",
     text: Annotated[
-        str, Query(max_length=255, description="a part of what it was done to, of the detail, or of the address")
+        str,
+        Query(
+            max_length=255,
+            pattern=NO_NUL,
+            description="a part of what it was done to, of the detail, or of the address",
+        ),
     ] = "",
 ) -> Page[EntryOut]:
     """List what was done, the newest first."""

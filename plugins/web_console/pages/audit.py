@@ -28,7 +28,7 @@ HEADER = ("id", "time", "who", "address", "action", "object", "detail")
 @router.get("")
 def trail(request: Request, console: ConsoleOf) -> Response:
     """Show the newest entries, or those before one."""
-    typed = {name: request.query_params.get(name, "").strip()[:255] for name in FIELDS}
+    typed = {name: _text(request, name) for name in FIELDS}
     wanted, errors = _wanted(typed)
     cursor = request.query_params.get("before", "")
     before = int(cursor) if cursor.isascii() and cursor.isdigit() and len(cursor) < 19 else None
@@ -56,10 +56,15 @@ def trail(request: Request, console: ConsoleOf) -> Response:
 @router.get("/export.csv")
 def export(request: Request, user: CurrentUser, console: ConsoleOf) -> Response:
     """Save all entries that are looked for."""
-    wanted, _ = _wanted({name: request.query_params.get(name, "").strip()[:255] for name in FIELDS})
+    wanted, _ = _wanted({name: _text(request, name) for name in FIELDS})
     audit(console, user, "export", "the audit trail")
     headers = {"Content-Disposition": 'attachment; filename="audit.csv"'}
     return StreamingResponse(_rows(console, wanted), media_type="text/csv; charset=utf-8", headers=headers)
+
+
+def _text(request: Request, name: str) -> str:
+    # PostgreSQL takes no text with NUL in it
+    return request.query_params.get(name, "").replace("\0", "").strip()[:255]
 
 
 def _rows(console: Console, wanted: Wanted) -> Iterator[str]:

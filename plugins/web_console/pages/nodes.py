@@ -74,7 +74,7 @@ def export_file(kind: str, console: ConsoleOf) -> Response:
 @router.post("/delete-group")
 def delete_group(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Remove every entry of a group."""
-    group = text(form, "group")
+    group = text(form, "group").replace("\0", "")
     gone = node_lists.delete_group(console.database, group)
     audit(console, user, "delete", f"node group {group}", f"{gone} entries")
     return go(request, "/nodes", f"The group {group} is deleted.")

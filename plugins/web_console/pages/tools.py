@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -13,7 +14,7 @@ from starlette.responses import Response
 from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
 from karnak_core.tools import capabilities as proposing
 from karnak_core.tools import node_lists
-from karnak_core.tools.echo import CALLING_AE_TITLE, echo
+from karnak_core.tools.echo import CALLING_AE_TITLE, Echo, echo
 from karnak_core.tools.monitoring import monitor
 from karnak_core.tools.network import check_network
 from karnak_core.tools.nodes import GATEWAY_DESTINATIONS, DicomNode
@@ -49,6 +50,10 @@ TABS: Mapping[str, tuple[str, str]] = {
         "Would a destination of the gateway take instances? One that was held goes on when it answers.",
     ),
 }
+#: the transfer syntaxes that are proposed, in few letters
+SYNTAXES = ("Implicit LE", "Explicit LE", "RLE", "JPEG", "JPEG lossless", "JPEG-LS", "JPEG 2000")
+#: C-ECHOs that are remembered
+MOST_LATELY = 200
 #: what worklists are for, besides any other text
 MODALITIES = ("ALL", "CR", "CT", "DX", "ES", "MG", "MR", "NM", "OT", "PT", "RF", "US", "XA")
 
@@ -64,8 +69,8 @@ class Asked:
     errors: dict[str, str] = field(default_factory=dict)
 
     def text(self, name: str) -> str:
-        """Return a field's text without blanks around it."""
-        return text(self.form, name).strip()
+        """Return a field's text without blanks around it, and NUL, which PostgreSQL does not take."""
+        return text(self.form, name).replace("\0", "").strip()
 
     def node(self) -> DicomNode:
         """Return the node that is chosen, else the one that is typed; raises ConfigurationError."""
@@ -81,6 +86,25 @@ class Asked:
     def calling(self) -> str:
         """Return our AE title; raises ConfigurationError."""
         return asking.calling(self.text("calling_ae_title"))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Lately:
+    """One C-ECHO of the last ones."""
+
+    at: int
+    who: str
+    node: DicomNode
+    answer: Echo
+
+
+def lately_of(request: Request) -> deque[Lately]:
+    """Return the last C-ECHOs of this application, the newest first; only in memory."""
+    state = request.app.state
+    if not hasattr(state, "echoes"):
+        state.echoes = deque(maxlen=MOST_LATELY)
+    echoes: deque[Lately] = state.echoes
+    return echoes
 
 
 def chosen(console: Console, key: str) -> DicomNode:
@@ -161,9 +185,10 @@ def _shown(
         web_destinations=list(asking.web_destinations(console)),
         authenticators=sorted(console.configuration.authenticators),
         modalities=MODALITIES,
-        syntaxes=[(uid, proposing.name_of(uid)) for uid in proposing.TRANSFER_SYNTAXES],
+        syntaxes=list(zip(proposing.TRANSFER_SYNTAXES, SYNTAXES, strict=True)),
         name_of=proposing.name_of,
         now=datetime.now(UTC),
+        lately=list(lately_of(request)) if tool == "echo" else [],
     )
 
 
@@ -179,7 +204,14 @@ Ask = Callable[[], Any]
 
 def _echo(asked: Asked) -> Ask:
     node, title = asked.node(), asked.calling()
-    return lambda: (node, echo(node, calling_ae_title=title))
+
+    def ask() -> Any:
+        answer = echo(node, calling_ae_title=title)
+        one = Lately(at=asked.console.clock(), who=asked.user.name, node=node, answer=answer)
+        lately_of(asked.request).appendleft(one)
+        return node, answer
+
+    return ask
 
 
 def _network(asked: Asked) -> Ask:
