@@ -48,6 +48,8 @@ def test_what_is_wrong_is_told_by_its_place(program: Any) -> None:
     answer = program.post(PATH, json={"patient_id": "x" * 65, "pseudonym": ""})
     assert answer.status_code == 422
     assert {one["place"] for one in answer.json()["errors"]} == {"patient_id", "pseudonym"}
+    over = {"patient_id": "PID-1", "pseudonym": "PSN-1", "expires_at": "2020-01-01T00:00:00Z"}
+    assert program.post(PATH, json=over).json()["errors"] == [{"place": "expires_at", "message": "this time is over"}]
     add(program, "PID-1", "PSN-1")
     assert "another patient has this pseudonym" in add(program, "PID-2", "PSN-1").json()["detail"]
     assert add(program, "PID-1", "PSN-1", "/api/v1/projects/NONE/pseudonyms").status_code == 404

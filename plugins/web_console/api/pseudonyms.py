@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
+from karnak_core.errors import ConfigProblem, ConfigurationError
+from karnak_core.model import now_ms
 from karnak_core.pseudonyms import csv_file, store
 from karnak_core.pseudonyms.entries import Entry, PseudonymError
 from karnak_core.pseudonyms.store import Row
@@ -276,7 +278,11 @@ def _out(row: Row) -> PseudonymOut:
 
 
 def _ms(moment: datetime | None) -> int | None:
+    """Return when something expires, ms since 1970; raises ConfigurationError where that is over."""
     if moment is None:
         return None
     aware = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
-    return int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    at = int((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1000)
+    if at <= now_ms():
+        raise ConfigurationError([ConfigProblem(place="expires_at", message="this time is over")])
+    return at
