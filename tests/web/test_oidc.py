@@ -12,7 +12,7 @@ import oidc_provider
 import pytest
 from oidc_provider import CLIENT_ID, CLIENT_SECRET, Provider, run_provider
 from pydantic import ValidationError
-from web_support import PASSWORD, Client, ConsoleApp
+from web_support import PASSWORD, Client, ConsoleApp, check_accessibility
 
 from karnak_core.config.secret import Secret
 from karnak_core.testing import wait_until
@@ -167,7 +167,7 @@ def test_keys_are_fetched_again_for_one_that_is_new(provider: Provider, console_
         identity.close()
 
 
-def finish(identity: IdentityProvider, change: Callable[[dict[str, str]], None] = lambda _parameters: None) -> Any:
+def finish(identity: IdentityProvider, change: Callable[[dict[str, str]], object] = lambda _parameters: None) -> Any:
     """Sign in without a browser."""
     address, kept = identity.begin("http://127.0.0.1:8081/sign-in/oidc/callback", "")
     back = httpx2.get(address, follow_redirects=False).headers["Location"]
@@ -444,3 +444,21 @@ def test_client_secret_is_sealed_and_never_shown(console_app: ConsoleApp) -> Non
     assert section.oidc.client_secret.reveal(console_app.console.vault) == CLIENT_SECRET
     assert CLIENT_SECRET not in repr(section)
     assert CLIENT_SECRET not in console_app.with_token("read", "configuration").get("/api/v1/configuration").text
+
+
+# ---- in a browser ------------------------------------------------------------------------------------------------
+
+
+def test_somebody_signs_in_and_out_in_a_browser(
+    make_running_console: Callable[..., Any], page: Any, provider: Provider
+) -> None:
+    oidc = {"issuer": provider.url, "client_id": CLIENT_ID, "client_secret": CLIENT_SECRET, "label": "Sign in at work"}
+    console = make_running_console({"plugins": {"web_console": {"port": 0, "oidc": oidc}}})
+    page.goto(f"{console.url}/audit")
+    check_accessibility(page)
+    page.get_by_role("button", name="Sign in at work").click()
+    page.get_by_role("heading", name="Audit trail").wait_for()
+    assert page.get_by_role("link", name="Anna Admin").is_visible()
+    page.get_by_role("button", name="Sign out").click()
+    page.get_by_role("heading", name="Sign in").wait_for()
+    wait_until(lambda: len(provider.signed_out) == 1, what="the provider is told")
