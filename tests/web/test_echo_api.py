@@ -12,7 +12,7 @@ from web_support import ConsoleApp
 from karnak_core.testing import run_store_scp, run_storescp
 from karnak_core.testing.waiting import free_port
 from karnak_core.tools.destinations import DestinationEcho
-from karnak_plugins.web_console.api.echo import KEPT, PER_MINUTE, Answers, as_json, as_xml, negotiated
+from karnak_plugins.web_console.api.echo import AT_ONCE, KEPT, PER_MINUTE, Answers, as_json, as_xml, negotiated
 from karnak_plugins.web_console.config import WebConsole
 
 PATH = "/api/echo/destinations"
@@ -120,6 +120,19 @@ def test_who_asks_too_often_is_told_to_wait(console_app: ConsoleApp) -> None:
     assert set(statuses) == {204}
     assert answer.status_code == 429
     assert 1 <= int(answer.headers["Retry-After"]) <= 60
+
+
+def test_anybody_takes_only_so_many_threads(console_app: ConsoleApp) -> None:
+    client = console_app.client()
+    assert client.get(PATH).status_code == 204
+    slots = console_app.app.state.echo_answers.slots
+    for _ in range(AT_ONCE):
+        slots.acquire()
+    answer = client.get(PATH)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "5")
+    for _ in range(AT_ONCE):
+        slots.release()
+    assert client.get(PATH).status_code == 204
 
 
 def test_destinations_are_asked_once_in_some_seconds() -> None:

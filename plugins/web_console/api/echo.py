@@ -31,6 +31,8 @@ KEPT = 5.0
 MOST_ANSWERS, MOST_ADDRESSES = 256, 4096
 #: requests of one address in a minute
 PER_MINUTE = 60
+#: requests that are answered at once: who asks waits in a thread of the web server's, of which others need some, too
+AT_ONCE = 8
 
 
 class EchoOut(BaseModel):
@@ -64,6 +66,8 @@ class Answers:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._lock = threading.Lock()
+        #: taken by each request that is answered
+        self.slots = threading.BoundedSemaphore(AT_ONCE)
         self._asking: OrderedDict[tuple[str, int], _Answer] = OrderedDict()
         self._counts: OrderedDict[str, tuple[int, int]] = OrderedDict()
 
@@ -111,7 +115,7 @@ def answers_of(request: Request) -> Answers:
     "/destinations",
     response_model=EchoesOut,
     responses={
-        200: {"content": {XML: {"schema": {"type": "string"}}}},
+        200: {"content": {XML: {}}},
         204: {"description": "there is no such forward node, or no destination that could be asked"},
         406: {"description": "neither XML nor JSON is asked for"},
     },
@@ -131,7 +135,12 @@ def destinations(
     answers = answers_of(request)
     if wait := answers.count(request.client.host if request.client else ""):
         raise Refused(429, f"there were more than {PER_MINUTE} requests in a minute", {"Retry-After": str(wait)})
-    echoes = _echoes(console, answers, src_aet.strip())
+    if not answers.slots.acquire(blocking=False):
+        raise Refused(429, f"{AT_ONCE} requests are being answered already; try again", {"Retry-After": "5"})
+    try:
+        echoes = _echoes(console, answers, src_aet.strip())
+    finally:
+        answers.slots.release()
     if not echoes:
         return Response(status_code=204)
     body = as_xml(echoes) if media_type == XML else as_json(echoes)
