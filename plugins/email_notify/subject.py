@@ -45,8 +45,10 @@ def _prefixes(config: EmailNotification, summary: StudySummary) -> list[str]:
 
 
 def one_line(text: str) -> str:
-    """Return a text that can stand in a header: without line ends and other control characters."""
-    return re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", " ", text).strip()
+    """Return a text that can stand in a header: without line ends, other control characters, and encoded words."""
+    text = re.sub(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]", " ", text)
+    # RFC 2047 would have mail programs, and EmailMessage, put something else in its place: line ends, too
+    return text.replace("=?", "= ?").strip()
 
 
 def iso_date(text: str) -> str:

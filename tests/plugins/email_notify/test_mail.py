@@ -5,7 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import replace
+from email import message_from_bytes
 from email.message import EmailMessage
+from email.policy import default
 
 import pytest
 
@@ -102,6 +104,26 @@ def test_values_cannot_add_lines_to_the_plain_text(make_summary: Make) -> None:
     message = mail_of(summary).get_body(("plain",))
     assert message is not None
     assert "P1 All is well" in message.get_content()
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "=?utf-8?q?a=0D=0ABcc:_evil@x.org=0D=0A=0D=0A<h1>body</h1>?=",
+        "=?utf-8?b?YQ0KQmNjOiBldmlsQHgub3JnDQoNCmJvZHk=?=",
+        "==?utf-8?q?=3D=3Futf-8=3Fq=3Fa=3D0D=3D0ABcc=3A_evil=3F=3D?=",
+        "ä =?utf-8?q?a=0D=0ABcc:_evil@x.org?= " * 20,
+        "=?utf-8?q?h=C3=A9?=",
+    ],
+)
+def test_encoded_words_in_values_stay_words(make_summary: Make, value: str) -> None:
+    message = mail_of(make_summary({State.SENT: 1}, facts={"PatientID": value}))
+    parsed = message_from_bytes(message.as_bytes(policy=default.clone(linesep="\r\n")), policy=default)
+    for some in (message, parsed):
+        assert some["Bcc"] is None
+        assert "= ?utf-8?" in some["Subject"]
+        assert not re.search(r"[\r\n]|é", some["Subject"])
+    assert parsed.get_content_type() == "multipart/alternative"
 
 
 def test_mail_is_the_same_whenever_it_is_made(make_summary: Make) -> None:
