@@ -17,7 +17,7 @@ from karnak_core.config.afterwards import by_key
 from karnak_core.config.models import Destination
 from karnak_core.model import State
 from karnak_core.monitor.labels import label
-from karnak_core.monitor.masks import masking
+from karnak_core.monitor.masks import DIRECT, masking
 from karnak_core.spool import studies
 from karnak_core.spool.studies import StudyDelivery, StudyFollowUp
 from karnak_core.summary import FollowUpSummary, Reason, SeriesSummary, StudySummary
@@ -51,8 +51,14 @@ class _Found:
 
     def facts_of(self, known: StudyDelivery | None, sent: StudyDelivery | None) -> dict[str, str]:
         """Return facts as sent, or else, where that may be told, as received."""
-        as_sent = self.facts[sent.id][1] if sent else {}
-        if as_sent or self.deidentified or known is None:
+        received, as_sent = self.facts[sent.id] if sent else ({}, {})
+        if self.deidentified:
+            return {
+                keyword: value
+                for keyword, value in as_sent.items()
+                if keyword not in DIRECT or value != received.get(keyword)
+            }
+        if as_sent or known is None:
             return dict(as_sent)
         return dict(self.facts[known.id][0])
 
@@ -66,8 +72,12 @@ def summarize(connection: sa.Connection, forward_node: str, destination: Destina
     by_series: dict[str, list[StudyDelivery]] = {}
     for row in rows:
         by_series.setdefault(row.series_instance_uid, []).append(row)
-    examples = {series: (some[0], _first_sent(some, deidentified)) for series, some in by_series.items()}
-    facts = studies.facts(connection, sorted({one.id for pair in examples.values() for one in pair if one}))
+    examples = {series: (some[0], _first_sent(some, study, deidentified)) for series, some in by_series.items()}
+    wanted = {one.id for pair in examples.values() for one in pair if one}
+    if deidentified:
+        # a reason may repeat what its own instance has, and no other
+        wanted.update(row.id for row in rows if row.reason)
+    facts = studies.facts(connection, sorted(wanted))
     found = _Found(
         deidentified=deidentified, facts=facts, mask=_mask(rows, study, facts) if deidentified else lambda text: text
     )
@@ -101,9 +111,20 @@ def _mask(
     return masking(uids, (received for received, _ in facts.values()))
 
 
-def _first_sent(rows: Sequence[StudyDelivery], deidentified: bool) -> StudyDelivery | None:
-    # what went out before the destination was told to de-identify is as it was received
-    return next((row for row in rows if row.sent_series_instance_uid and (row.changed or not deidentified)), None)
+def _first_sent(rows: Sequence[StudyDelivery], study: str, deidentified: bool) -> StudyDelivery | None:
+    return next(
+        (row for row in rows if row.sent_series_instance_uid and (not deidentified or _is_deidentified(row, study))),
+        None,
+    )
+
+
+def _is_deidentified(row: StudyDelivery, study: str) -> bool:
+    # what went out before the destination was told to de-identify is as it was received, or with other tags changed
+    return (
+        row.changed
+        and row.sent_study_instance_uid not in (None, study)
+        and row.sent_series_instance_uid != row.series_instance_uid
+    )
 
 
 def _uid(received: str, sent: str | None, deidentified: bool) -> str:
@@ -176,9 +197,11 @@ def _follow_up(row: StudyFollowUp, destination: Destination, found: _Found) -> F
     configured = by_key(destination.follow_ups).get(row.part)
     # a name is a part's key; without one, the key is the type and a digest
     name = configured.name or configured.type if configured else row.part.rpartition("-")[0] or row.part
+    series = str(row.sent.get("series_instance_uid", ""))
     return FollowUpSummary(
         label=f"{configured.type} {name}" if configured and configured.name else name,
-        series_instance_uid=str(row.sent.get("series_instance_uid", "")),
+        # what was sent before the destination was told to de-identify has the one that was received
+        series_instance_uid="" if found.deidentified and series == row.series_instance_uid else series,
         state=row.state,
         reason=_shortened(found.mask(row.reason)),
     )

@@ -9,6 +9,7 @@ import logging
 import random
 import time
 from contextlib import closing
+from dataclasses import replace
 from threading import Event
 from typing import Any, Final, Protocol
 
@@ -20,6 +21,7 @@ from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryabl
 from karnak_core.kinds import Kind
 from karnak_core.model import OpenContext, now_ms
 from karnak_core.monitor.notices import find_destination, find_notification
+from karnak_core.monitor.summaries import summarize
 from karnak_core.spool import notices
 from karnak_core.spool.notices import Notice, Part
 from karnak_core.summary import StudySummary
@@ -123,10 +125,28 @@ class Teller:
     def _notify(
         self, configuration: Configuration, destination: Destination, notification: Notification, notice: Notice
     ) -> str:
+        summary = self._as_it_may_be_told(destination, notice)
         kind = self._following.plugins.notifiers[notification.type]
         context = self._contexts.of(configuration, notice.forward_node, destination.name, kind)
         with closing(kind.open(notification.options, context)) as notifier:
-            return notifier.notify(StudySummary.from_json(notice.summary))
+            return notifier.notify(summary)
+
+    def _as_it_may_be_told(self, destination: Destination, notice: Notice) -> StudySummary:
+        """Return the summary, made anew where the destination de-identifies and did not when it was made."""
+        summary = StudySummary.from_json(notice.summary)
+        if summary.deidentified or destination.de_identification is None:
+            return summary
+        with self._database.read() as connection:
+            found = summarize(connection, notice.forward_node, destination, notice.study_instance_uid)
+        if found is None:
+            raise Permanent("it was made before the destination de-identified, and its study is forgotten")
+        return replace(
+            found.summary,
+            number=summary.number,
+            recovered=summary.recovered and not found.summary.failed and not found.summary.waiting,
+            id=summary.id,
+            made_at=summary.made_at,
+        )
 
     def _failed(self, notice: Notice, reason: str) -> None:
         with self._database.write() as connection:

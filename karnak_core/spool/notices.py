@@ -26,6 +26,8 @@ class Notice:
     forward_node: str
     destination: str
     part: str
+    #: as received
+    study_instance_uid: str
     attempts: int
     created_at: int
     #: a person has asked for it
@@ -95,6 +97,7 @@ def claim(connection: sa.Connection, owner: str, limit: int, without: Collection
                 forward_node=newest.forward_node,
                 destination=newest.destination,
                 part=newest.part,
+                study_instance_uid=newest.study_instance_uid,
                 attempts=newest.attempts,
                 created_at=newest.created_at,
                 asked=any(row.not_before == NOW for row in rows),

@@ -38,6 +38,8 @@ class StudyFollowUp:
 
     part: str
     subject: str
+    #: as received
+    series_instance_uid: str
     #: pending, done, failed or discarded
     state: str
     reason: str
@@ -78,7 +80,14 @@ def facts(connection: sa.Connection, ids: Sequence[int]) -> dict[int, tuple[Mapp
 def follow_ups(connection: sa.Connection, forward_node: str, destination: str, study: str) -> list[StudyFollowUp]:
     """Return the follow-ups of a study at a destination, in the order in which they came to be."""
     return [
-        StudyFollowUp(row.part, row.subject, str(_STATES.get(row.state) or row.state), row.reason, row.sent or {})
+        StudyFollowUp(
+            row.part,
+            row.subject,
+            row.series_instance_uid,
+            str(_STATES.get(row.state) or row.state),
+            row.reason,
+            row.sent or {},
+        )
         # the study first: the destination may have followed up many
         for row in connection.execute(_FOLLOW_UPS, {"study": study})
         if (row.forward_node, row.destination) == (forward_node, destination)
@@ -125,6 +134,7 @@ _FOLLOW_UPS = (
         follow_up.c.destination,
         follow_up.c.part,
         follow_up.c.subject,
+        instance.c.series_instance_uid,
         follow_up.c.state,
         follow_up.c.reason,
         follow_up.c.sent,

@@ -170,6 +170,8 @@ def _numbers(count: Callable[[State], int]) -> list[Number]:
 def _remark(summary: StudySummary) -> str:
     if not summary.deidentified:
         return ""
+    if not summary.study_instance_uid and summary.count(State.SENT, State.DUPLICATE):
+        return "The destination de-identifies, and what was transferred may be as received: nothing of it is told here."
     if not summary.study_instance_uid:
         return "The destination de-identifies, and nothing was transferred: which study it is cannot be told here."
     return "De-identified: these are the values that were transferred."

@@ -8,7 +8,7 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import event
 
-from karnak_core.database.tables import follow_up
+from karnak_core.database.tables import delivery, follow_up
 from karnak_core.model import State, now_ms
 from karnak_core.monitor.labels import label, without_secrets
 from karnak_core.monitor.masks import masking
@@ -20,6 +20,7 @@ from karnak_core.summary import Reason, StudySummary
 if TYPE_CHECKING:
     from conftest import Studies
 
+FACTS = {"PatientID": "ORIGINAL-7", "PatientName": "Kenobi^Ben", "AccessionNumber": "ACC-4711"}
 ORIGINALS = ("ORIGINAL-7", "Kenobi", "Original", "ACC-4711", "20200101")
 
 
@@ -172,6 +173,65 @@ def test_what_was_sent_before_the_destination_de_identified_is_not_told(studies:
     assert (summary.study_instance_uid, summary.facts) == ("", {})
     assert summary.count(State.SENT) == 1
     assert_nothing_original(summary)
+
+
+def test_tags_that_were_changed_before_the_destination_de_identified_are_not_told(studies: Studies) -> None:
+    studies.receive(2, destination="deid")
+    studies.end(State.SENT, destination="deid", count=1)
+    studies.end(State.SENT, destination="deid", changed=True)
+    with studies.database.write() as connection:
+        # other tags than UIDs
+        connection.execute(
+            sa.update(delivery)
+            .where(delivery.c.id == 1)
+            .values(sent_facts={**FACTS, "StudyDescription": "Original study, changed"})
+        )
+    summary = studies.summary("deid").summary
+    assert (summary.study_instance_uid, summary.facts["PatientID"]) == ("2.25.1.2.3", "PSEUDO")
+    assert_nothing_original(summary)
+    studies.receive(1, study="1.2.4", destination="deid")
+    studies.end(State.SENT, destination="deid", changed=True)
+    with studies.database.write() as connection:
+        connection.execute(
+            sa.update(delivery).where(delivery.c.id == 3).values(sent_facts={**FACTS, "StudyDescription": "CT"})
+        )
+    # whatever it was: these are the patient's
+    assert not {"PatientID", "PatientName", "AccessionNumber"} & set(studies.summary("deid", "1.2.4").summary.facts)
+
+
+def test_follow_up_of_what_was_sent_before_the_destination_de_identified_names_no_series(studies: Studies) -> None:
+    studies.receive(1, destination="deid")
+    studies.end(State.SENT, destination="deid")
+    with studies.database.write() as connection:
+        connection.execute(
+            sa.insert(follow_up).values(
+                instance_id=1,
+                delivery_id=1,
+                forward_node="FORWARD",
+                destination="deid",
+                part="album",
+                subject="1.2.3/1.2.3.1",
+                state="failed",
+                reason="404",
+                created_at=now_ms(),
+                sent={"series_instance_uid": "1.2.3.1"},
+            )
+        )
+    summary = studies.summary("deid").summary
+    assert [one.series_instance_uid for one in summary.follow_ups] == [""]
+    assert_nothing_original(summary)
+
+
+def test_reasons_hold_nothing_of_any_instance_of_the_study(studies: Studies) -> None:
+    studies.receive(1, destination="deid")
+    other = {"PatientID": "77", "PatientName": "Organa^Leia", "PatientBirthDate": "19770525", "AccessionNumber": "QX-9"}
+    studies.receive(1, destination="deid", facts=other)
+    studies.end(State.SENT, count=1, destination="deid", changed=True)
+    reason = "no: 77, QX-9, Organa_Leia.dcm, LeiaOrgana, 1977-05-25, 25.05.1977, 5/25/1977, 25. 5. 1977"
+    studies.end(State.FAILED, destination="deid", reason=reason)
+    (series,) = studies.summary("deid").summary.series
+    (told,) = series.reasons
+    assert told.text == "no: …, …, …_….dcm, …, …, …, …, …"
 
 
 def assert_nothing_original(summary: StudySummary) -> None:

@@ -318,3 +318,23 @@ def test_pauses_grow_up_to_the_longest() -> None:
     for attempt, longest in ((1, 30.0), (2, 60.0), (5, 480.0), (6, 900.0), (500, 900.0)):
         waits = [back_off(attempt, 30.0, 900.0) for _ in range(100)]
         assert longest / 2 <= min(waits) < max(waits) <= longest
+
+
+def test_mail_that_waits_when_the_destination_begins_to_de_identify_is_made_anew(
+    studies: Studies, server: RunningMailServer
+) -> None:
+    mail = {"type": "email", "recipients": "ward@x.org", "interval": 10}
+    pacs: dict[str, Any] = {"name": "pacs", "type": "folder", "directory": "received", "notifications": [mail]}
+    section = {"email_notify": {"host": "127.0.0.1", "port": server.port, "timeout": 5}}
+    studies.configure(pacs, plugins=section)
+    make_due(studies, State.SENT, State.FAILED)
+    before = studies.notices()[0]["summary"]
+    assert before["facts"]["PatientID"] == "ORIGINAL-7"
+    deidentified = {"project": "STUDY", "pseudonym": {"type": "tag", "tag": "(0010,0020)"}}
+    studies.configure({**pacs, "de_identification": deidentified}, plugins=section)
+    assert another_teller(studies, "teller").tell(STOP) == 1
+    (mail_sent,) = server.mails
+    assert "2 received = 1 transferred + 1 failed" in mail_sent.text
+    assert before["id"] in mail_sent.message["Message-ID"]
+    for original in ("ORIGINAL-7", "Original", "ACC-4711", "2020", "1.2.3"):
+        assert original not in mail_sent.text + mail_sent.html + mail_sent.subject, original
