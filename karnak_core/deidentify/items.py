@@ -173,6 +173,17 @@ class ItemReader:
                 position = inner._elements(position, end, length, None, depth)
 
 
+def codecs_in(level: Dataset) -> str | MutableSequence[str]:
+    """Return pydicom's codecs for text in a data set or item, whose Specific Character Set stays encoded.
+
+    ``Dataset._character_set`` would put a decoded element in its place, and then all others are encoded anew.
+    """
+    element = level.get_item(_CHARACTER_SET) if _CHARACTER_SET in level else None
+    own = None if element is None else codecs_of({_CHARACTER_SET: element})
+    parent: str | MutableSequence[str] = level._parent_encoding
+    return own or parent
+
+
 def codecs_of(elements: Mapping[BaseTag, DataElement | RawDataElement]) -> str | list[str] | None:
     """Return pydicom's codecs for a Specific Character Set, which stays encoded; None where there is none."""
     element = elements.get(_CHARACTER_SET)

@@ -24,6 +24,7 @@ from karnak_core.deidentify.items import (
     UNDEFINED,
     ItemReader,
     MalformedItems,
+    codecs_in,
     encoded_elements,
     encoded_items,
     kind_of,
@@ -270,12 +271,12 @@ class Scan:
 
     def _data_sets(self, begin: int, stop: int) -> Sequence[Dataset]:
         reader = ItemReader(self._value[begin:stop], implicit=self._implicit, little=self._little)
-        return reader.items(self._level.dataset._character_set)
+        return reader.items(codecs_in(self._level.dataset))
 
     def _as_data_set(
         self, start: int, end: int, length: int, path: tuple[int, ...], decider: int, action: Decision | None
     ) -> tuple[int, bytes | None]:
-        item, stop = self._reader.item(start, end, length, self._level.dataset._character_set, len(path))
+        item, stop = self._reader.item(start, end, length, codecs_in(self._level.dataset), len(path))
         elements = self._decider.walked(self._level.nested(item, path), decider, action)
         if elements is None:
             return stop, None

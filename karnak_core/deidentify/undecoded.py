@@ -8,7 +8,7 @@ from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
 
 from karnak_core.deidentify.errors import DeidentificationError, tag_text
-from karnak_core.deidentify.items import ItemReader, MalformedItems
+from karnak_core.deidentify.items import ItemReader, MalformedItems, codecs_in
 from karnak_core.expressions.values import usual_vr
 
 Element = DataElement | RawDataElement
@@ -45,7 +45,7 @@ def _read_items(level: Dataset, element: RawDataElement) -> Sequence[Dataset] | 
     implicit, little = element.is_implicit_VR, element.is_little_endian
     if element.VR == "UN":  # encoded as if it were implicit VR little endian (PS3.5 section 6.2.2 note 2)
         implicit = little = True
-    value, encoding = element.value or b"", level._character_set
+    value, encoding = element.value or b"", codecs_in(level)
     try:
         return ItemReader(value, implicit=implicit, little=little).items(encoding)
     except MalformedItems:

@@ -77,10 +77,10 @@ class TimedAdapter(HTTPAdapter):
         facts = {"response_class": timed_response(seconds)}
 
         class Plain(HTTPConnectionPool):
-            ConnectionCls = type("Plain", (HTTPConnection,), facts)
+            ConnectionCls = type("Plain", (HTTPConnection,), facts)  # pyright: ignore[reportAssignmentType]  # urllib3 does the same
 
         class TLS(HTTPSConnectionPool):
-            ConnectionCls = type("TLS", (HTTPSConnection,), facts)
+            ConnectionCls = type("TLS", (HTTPSConnection,), facts)  # pyright: ignore[reportAssignmentType]
 
         self._pools = {"http": Plain, "https": TLS}
         super().__init__(**options)
