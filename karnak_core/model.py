@@ -376,8 +376,11 @@ class FollowUp(Protocol):
         """
         ...
 
-    def after_send(self, outgoing: Outgoing, original: Dataset) -> str:
+    def after_send(self, outgoing: Outgoing, original: Dataset) -> str | None:
         """Do it, for the first instance of a subject; return what was done, in words.
+
+        None: nothing is to be done for this instance, by settings that are newer than it. What was noted for the
+        subject is forgotten, and a later instance of it is asked about anew.
 
         Called later, in another process, and again after an error.
 

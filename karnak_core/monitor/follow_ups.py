@@ -44,8 +44,8 @@ STORE_AGAIN: Final = 1.0
 class Result:
     """How an attempt ended."""
 
-    #: what was done; empty: it was not
-    words: str = ""
+    #: what was done; None: nothing, and nothing is to be done
+    words: str | None = None
     error: DeliveryError | None = None
 
 
@@ -201,7 +201,11 @@ class FollowUps:
         with self._database.write() as connection:
             match result.error:
                 case None:
-                    removable = follow_ups.done(connection, row, self._owner, result.words)
+                    removable = (
+                        follow_ups.forget(connection, row, self._owner)
+                        if result.words is None
+                        else follow_ups.done(connection, row, self._owner, result.words)
+                    )
                 case Misconfigured() as error:
                     wait = part.longest * random.uniform(0.5, 1.0)
                     follow_ups.again(connection, row, self._owner, error.reason, _in(wait), counts=False)

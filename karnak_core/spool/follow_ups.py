@@ -87,6 +87,16 @@ def done(connection: sa.Connection, row: FollowUpRow, owner: str, words: str) ->
     return forget_instances(connection, [row.original.id])
 
 
+def forget(connection: sa.Connection, row: FollowUpRow, owner: str) -> list[str]:
+    """Forget that it was to be done, so that a later instance can have its subject done; return files as ``done``."""
+    lock_instances(connection, [row.original.id])
+    mine = follow_up.c.id == row.id, follow_up.c.lease_owner == owner
+    if not connection.execute(sa.delete(follow_up).where(*mine)).rowcount:
+        return []
+    afterwards.touch(connection, [row.delivery_id])
+    return forget_instances(connection, [row.original.id])
+
+
 def failed(connection: sa.Connection, row: FollowUpRow, owner: str, reason: str) -> None:
     """Store that it failed; it is kept, for a person to decide."""
     if _settle(connection, row, owner, state=State.FAILED, reason=reason, attempted=1, not_before=now_ms()):

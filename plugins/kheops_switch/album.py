@@ -57,12 +57,12 @@ class Album:
         self._remember(series)
         return series
 
-    def after_send(self, outgoing: Outgoing, original: Dataset) -> str:
+    def after_send(self, outgoing: Outgoing, original: Dataset) -> str | None:
         """Share the series; see :class:`karnak_core.model.FollowUp`."""
         study, series = _uid(outgoing.study_instance_uid), _uid(outgoing.series_instance_uid)
-        # where it could not be decided before, a person may have had it tried again
+        # the condition may be another one by now, or could not be decided before; another instance may meet it yet
         if self._condition is not None and not self._condition_holds(self._condition, original):
-            return "not shared: condition not met"
+            return None
         source, destination = self._source.checked(), self._destination.checked()
         reply = self._kheops.ask(
             "PUT",

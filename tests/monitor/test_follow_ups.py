@@ -52,6 +52,8 @@ class Album:
 
     def __init__(self) -> None:
         self.script: list[DeliveryError | Exception | threading.Event] = []
+        #: instances, by their patients, for which nothing is to be done
+        self.not_for: set[str] = set()
         self.calls: list[tuple[str, str, str]] = []
         self.opened: list[Options] = []
         self.closed = 0
@@ -65,7 +67,7 @@ class Album:
     def subject(self, outgoing: Outgoing, _original: Callable[[], Dataset]) -> str | None:
         return outgoing.series_instance_uid
 
-    def after_send(self, outgoing: Outgoing, original: Dataset) -> str:
+    def after_send(self, outgoing: Outgoing, original: Dataset) -> str | None:
         with self.lock:
             self.calls.append((outgoing.study_instance_uid, outgoing.series_instance_uid, str(original.PatientID)))
             step = self.script.pop(0) if self.script else None
@@ -79,7 +81,7 @@ class Album:
         finally:
             with self.lock:
                 self.at_once -= 1
-        return "shared"
+        return None if original.PatientID in self.not_for else "shared"
 
     def probe(self) -> str:
         return "there"
@@ -280,6 +282,22 @@ def test_series_is_done_once_with_what_was_sent_and_the_original_and_then_nothin
     anywhere.bell.ring()
     anywhere.wait(lambda: anywhere.states() == {"done": 3})
     assert len(anywhere.one.calls) == 2
+
+
+@pytest.mark.parametrize("file", [False, True])
+def test_subject_is_free_for_a_later_instance_when_nothing_is_to_be_done_for_the_first(
+    anywhere: Setting, file: bool
+) -> None:
+    anywhere.one.not_for = {"P00001"}
+    anywhere.send("1", "one", file=file)
+    anywhere.start()
+    anywhere.wait(lambda: len(anywhere.one.calls) == 1 and not anywhere.rows())
+    anywhere.wait(lambda: anywhere.kept() == 0)
+    anywhere.send("1", "one", file=file)
+    anywhere.bell.ring()
+    anywhere.wait(lambda: anywhere.states() == {"done": 1})
+    assert [call[2] for call in anywhere.one.calls] == ["P00001", "P00002"]
+    assert [row.reason for row in anywhere.rows()] == ["shared"]
 
 
 def test_what_fails_for_now_is_tried_again_and_the_instance_is_kept_until_then(anywhere: Setting) -> None:
