@@ -79,13 +79,10 @@ def _after_failure(row: Any, situation: Situation) -> Next:
 
 
 def _of_waiting(rows: Sequence[Any], situation: Situation) -> Next:
-    destination, health = situation.destination, situation.health
-    if destination is None:
-        return Next(words="it fails, and is kept: the destination is not in the configuration any more")
-    if not destination.enabled:
-        return Next(words="it waits until the destination is enabled (enabled: true)", commands=("karnak apply FILE",))
-    if destination.paused:
-        return Next(words="it waits until the destination goes on (paused: false)", commands=("karnak apply FILE",))
+    health = situation.health
+    kept = _kept_from(situation.destination)
+    if kept is not None:
+        return kept
     if health.health is not Health.OK:
         state = "is held" if health.health is Health.HELD else "is unreachable"
         return Next(
@@ -104,6 +101,17 @@ def _of_waiting(rows: Sequence[Any], situation: Situation) -> Next:
     )
 
 
+def _kept_from(destination: Destination | None) -> Next | None:
+    """Return what becomes of what waits, where the configuration keeps us from the destination; None: it does not."""
+    if destination is None:
+        return Next(words="it fails, and is kept: the destination is not in the configuration any more")
+    if not destination.enabled:
+        return Next(words="it waits until the destination is enabled (enabled: true)", commands=("karnak apply FILE",))
+    if destination.paused:
+        return Next(words="it waits until the destination goes on (paused: false)", commands=("karnak apply FILE",))
+    return None
+
+
 def of_afterwards(row: Any, situation: Situation, what: str) -> Next:
     """Return what happens next to a follow-up, or to a notification."""
     if row.state == State.FAILED:
@@ -117,6 +125,9 @@ def of_afterwards(row: Any, situation: Situation, what: str) -> Next:
         return Next(words="nothing until the gateway runs", commands=("karnak serve",))
     if row.state == State.LEASED:
         return Next(words="it is being done right now")
+    kept = _kept_from(situation.destination) if what == "follow-up" else None
+    if kept is not None:
+        return kept
     if row.not_before <= now_ms():
         return Next(words="it is done as soon as its turn comes")
     return Next(words="it is tried again" if row.attempts else "it is done", at=row.not_before)

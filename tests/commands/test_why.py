@@ -83,11 +83,14 @@ class Told:
     def __init__(self, data: Path) -> None:
         self.data = data
         data.mkdir()
-        file = data.with_suffix(".yml")
+        self.apply()
+
+    def apply(self, **keys: object) -> None:
+        file = self.data.with_suffix(".yml")
         destination = {"type": "dicom", "ae_title": "PACS", "hostname": "pacs.example.org", "port": 104}
-        destinations = [{"name": "pacs", **destination}]
+        destinations = [{"name": "pacs", **destination, **keys}]
         file.write_text(json.dumps({"forward_nodes": [{"ae_title": "FORWARD", "destinations": destinations}]}))
-        assert CliRunner().invoke(cli, ["apply", str(file), "--data", str(data)]).exit_code == 0
+        assert CliRunner().invoke(cli, ["apply", str(file), "--data", str(self.data)]).exit_code == 0
 
     def database(self) -> closing[Database]:
         return closing(open_database(None, self.data))
@@ -200,3 +203,28 @@ def test_what_was_sent_is_found_by_the_uids_it_was_sent_with_and_has_its_follow_
         assert "notification mail for 1.1: sent" in out
         assert "to a@example.org" in out
         assert "people are told when nothing more comes for a while, 20" in out
+
+
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({}, "it is done as soon as its turn comes"),
+        ({"paused": True}, "it waits until the destination goes on (paused: false)"),
+        ({"enabled": False}, "it waits until the destination is enabled (enabled: true)"),
+        ({"name": "other"}, "it fails, and is kept: the destination is not in the configuration any more"),
+    ],
+)
+def test_a_follow_up_waits_with_its_destination(keys: dict[str, object], words: str, told: Told) -> None:
+    now = now_ms()
+    told.deliver("sent", not_before=None, finished_at=now)
+    told.runs()
+    with told.database() as database, database.write() as connection:
+        connection.execute(
+            sa.insert(follow_up).values(
+                instance_id=1, delivery_id=1, part="album", subject="1.1.0", state="pending", not_before=now,
+                forward_node="FORWARD", destination="pacs", created_at=now, sent={},
+            )
+        )  # fmt: skip
+    told.apply(**keys)
+    out = told.why().stdout
+    assert f"next: {words}" in out[out.index("follow-up album") :]
