@@ -1,10 +1,12 @@
 """A small HTTP/1.1 server for a few pages that are only read: bounded in everything, whoever connects.
 
-One request for each connection. Who is slow, or asks too much, is cut off; nobody waits for them.
+One request for each connection. Who is slow, or asks too much, is cut off; nobody waits for them. Where there are
+too many connections, who has been silent longest makes room for who comes.
 """
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import socket
 import threading
@@ -15,12 +17,14 @@ from typing import Final
 
 logger = logging.getLogger(__name__)
 
-#: connections at once; more are closed unanswered
+#: connections at once; for one more, the oldest that has not asked yet is closed, or it, where there is none
 AT_ONCE: Final = 32
 #: bytes of a request
 LONGEST_REQUEST: Final = 8192
 #: seconds for a request to be here as a whole, and for its answer to be taken
 PATIENCE: Final = 5.0
+#: seconds for a connection that is closed to make room
+ROOM_SECONDS: Final = 1.0
 #: seconds between two looks at whether to go on
 LOOK_AGAIN: Final = 0.5
 
@@ -47,6 +51,9 @@ class SmallServer:
         self._answer = answer
         self._patience = patience
         self._free = threading.BoundedSemaphore(AT_ONCE)
+        self._lock = threading.Lock()
+        #: those that have not asked yet, the oldest first
+        self._silent: dict[socket.socket, None] = {}
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         self._listening = socket.socket(family, socket.SOCK_STREAM)
         try:
@@ -77,16 +84,34 @@ class SmallServer:
                     logger.error("cannot accept: %s", error.strerror)
                     time.sleep(LOOK_AGAIN)
                     continue
-                if not self._free.acquire(blocking=False):
+                if not self._free.acquire(blocking=False) and not self._make_room():
                     connection.close()
                     continue
+                with self._lock:
+                    self._silent[connection] = None
                 threading.Thread(target=self._serve_one, args=(connection,), daemon=True).start()
+
+    def _make_room(self) -> bool:
+        """Cut off the oldest connection that has not asked yet; say whether there is room now."""
+        with self._lock:
+            # while it is listed it is not closed
+            oldest = next(iter(self._silent), None)
+            if oldest is None:
+                return False
+            del self._silent[oldest]
+            with contextlib.suppress(OSError):
+                oldest.shutdown(socket.SHUT_RDWR)
+        return self._free.acquire(timeout=ROOM_SECONDS)
 
     def _serve_one(self, connection: socket.socket) -> None:
         try:
             with connection:
                 deadline = time.monotonic() + self._patience
-                request = _read(connection, deadline)
+                try:
+                    request = _read(connection, deadline)
+                finally:
+                    with self._lock:
+                        self._silent.pop(connection, None)
                 if request is None:
                     return
                 answer, with_body = self._answered(request)

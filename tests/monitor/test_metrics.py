@@ -313,13 +313,51 @@ def test_slow_clients_are_cut_off_and_hold_up_nobody(server: SmallServer) -> Non
         assert asked(server) == 200
 
 
-def test_more_clients_than_it_serves_are_closed_and_it_goes_on_afterwards(server: SmallServer) -> None:
-    with ExitStack() as stack:
-        peers = [stack.enter_context(socket.create_connection(("127.0.0.1", server.port), 10)) for _ in range(AT_ONCE)]
-        with socket.create_connection(("127.0.0.1", server.port), 10) as one_more:
-            assert one_more.recv(10) == b""
-        assert all(peer.recv(10) == b"" for peer in peers)
-    wait_until(lambda: asked(server) == 200)
+def test_many_silent_clients_keep_nobody_from_asking() -> None:
+    made = SmallServer("127.0.0.1", 0, lambda path: Answer(body=path.encode()), patience=60.0)
+    stop = threading.Event()
+    thread = threading.Thread(target=made.serve, args=(lambda: not stop.is_set(),))
+    thread.start()
+    try:
+        with ExitStack() as stack:
+            for _ in range(AT_ONCE + 8):
+                stack.enter_context(socket.create_connection(("127.0.0.1", made.port), 10))
+            assert [asked(made) for _ in range(3)] == [200] * 3
+    finally:
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
+
+
+def test_more_clients_than_it_serves_are_closed_while_all_are_being_answered() -> None:
+    answering, go_on = threading.Semaphore(0), threading.Event()
+
+    def answer(path: str) -> Answer:
+        answering.release()
+        assert go_on.wait(20)
+        return Answer(body=path.encode())
+
+    made = SmallServer("127.0.0.1", 0, answer)
+    stop = threading.Event()
+    thread = threading.Thread(target=made.serve, args=(lambda: not stop.is_set(),))
+    thread.start()
+    try:
+        with ExitStack() as stack:
+            peers = [
+                stack.enter_context(socket.create_connection(("127.0.0.1", made.port), 20)) for _ in range(AT_ONCE)
+            ]
+            for peer in peers:
+                peer.sendall(b"GET /x HTTP/1.1\r\n\r\n")
+                assert answering.acquire(timeout=20)
+            with socket.create_connection(("127.0.0.1", made.port), 10) as one_more:
+                assert one_more.recv(10) == b""
+            go_on.set()
+            assert all(peer.recv(100).startswith(b"HTTP/1.1 200 OK") for peer in peers)
+    finally:
+        go_on.set()
+        stop.set()
+        thread.join(10)
+    assert not thread.is_alive()
 
 
 def flood(peer: socket.socket) -> None:
