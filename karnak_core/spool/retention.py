@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any
+
 import sqlalchemy as sa
 
 from karnak_core.database import Database
@@ -16,15 +19,26 @@ CHUNK = 1000
 
 
 def forget_finished(database: Database, *, days: float, at_most: int) -> int:
-    """Remove final deliveries older than ``days``, and the oldest beyond ``at_most``; return how many."""
-    forgotten = 0
+    """Remove final deliveries older than ``days``, and the oldest beyond ``at_most``; return how many.
+
+    Those of a study that people are still to be told of stay for up to twice the days: what they are told adds up.
+    """
+    forgotten, after = 0, (-1, -1)
+    with database.read() as connection:
+        parts = _watching(connection)
     while True:
+        now = now_ms()
         with database.write() as connection:
-            cutoff = max(now_ms() - int(days * DAY_MS), _finished_at_of_rank(connection, at_most))
-            removed = _forget_chunk(connection, cutoff)
-        forgotten += removed
-        if removed < CHUNK:
+            cutoff = max(now - int(days * DAY_MS), _finished_at_of_rank(connection, at_most))
+            rows = _finished(connection, cutoff, after)
+            told = _still_told(connection, rows, parts) if days > 0 else set()
+            longest = now - int(2 * days * DAY_MS)
+            gone = [row for row in rows if row.finished_at < longest or _study(row) not in told]
+            _forget(connection, gone)
+        forgotten += len(gone)
+        if len(rows) < CHUNK:
             return forgotten
+        after = (rows[-1].finished_at, rows[-1].id)
 
 
 def forget_afterwards(database: Database, *, days: float) -> dict[str, int]:
@@ -33,12 +47,20 @@ def forget_afterwards(database: Database, *, days: float) -> dict[str, int]:
     What is done is remembered for a day at least, so that it is not done again for the next instance of its subject.
     """
     cutoff = now_ms() - int(max(days, 1.0) * DAY_MS)
+    # a decision about what is open is told, too
+    at_rest = ~sa.exists().where(
+        instance.c.study_instance_uid == study_watch.c.study_instance_uid,
+        delivery.c.instance_id == instance.c.id,
+        delivery.c.forward_node == study_watch.c.forward_node,
+        delivery.c.destination == study_watch.c.destination,
+        delivery.c.not_before.is_not(None),
+    )
     return {
         table.name: _forget_all(database, table, gone)
         for table, gone in (
             (follow_up, sa.and_(follow_up.c.not_before.is_(None), follow_up.c.finished_at < cutoff)),
             (notification, sa.and_(notification.c.not_before.is_(None), notification.c.finished_at < cutoff)),
-            (study_watch, sa.and_(study_watch.c.due_at.is_(None), study_watch.c.changed_at < cutoff)),
+            (study_watch, sa.and_(study_watch.c.due_at.is_(None), study_watch.c.changed_at < cutoff, at_rest)),
         )
     }
 
@@ -80,15 +102,83 @@ def _final() -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.finished_at.is_not(None), delivery.c.not_before.is_(None))
 
 
-def _forget_chunk(connection: sa.Connection, cutoff: int) -> int:
-    rows = connection.execute(
-        sa.select(delivery.c.id, delivery.c.instance_id)
-        .where(_final(), delivery.c.finished_at < cutoff)
-        .order_by(delivery.c.finished_at)
+def _finished(connection: sa.Connection, cutoff: int, after: tuple[int, int]) -> Sequence[sa.Row[Any]]:
+    """Return the next deliveries that finished before the cutoff, by when they did and by number."""
+    finished_at, number = after
+    return connection.execute(
+        sa.select(
+            delivery.c.id,
+            delivery.c.instance_id,
+            delivery.c.finished_at,
+            delivery.c.forward_node,
+            delivery.c.destination,
+            instance.c.study_instance_uid,
+        )
+        .join(instance, instance.c.id == delivery.c.instance_id)
+        .where(
+            _final(),
+            delivery.c.finished_at < cutoff,
+            delivery.c.finished_at >= finished_at,
+            sa.or_(delivery.c.finished_at > finished_at, delivery.c.id > number),
+        )
+        .order_by(delivery.c.finished_at, delivery.c.id)
         .limit(CHUNK)
     ).all()
+
+
+def _study(row: Any) -> tuple[str, str, str]:
+    return row.forward_node, row.destination, row.study_instance_uid
+
+
+def _watching(connection: sa.Connection) -> dict[tuple[str, str], list[str]]:
+    """Return the notifications of each destination that studies are watched for."""
+    columns = (study_watch.c.forward_node, study_watch.c.destination, study_watch.c.part)
+    found: dict[tuple[str, str], list[str]] = {}
+    for row in connection.execute(sa.select(*columns).distinct()):
+        found.setdefault((row.forward_node, row.destination), []).append(row.part)
+    return found
+
+
+def _still_told(
+    connection: sa.Connection, rows: Sequence[sa.Row[Any]], parts: Mapping[tuple[str, str], list[str]]
+) -> set[tuple[str, str, str]]:
+    """Return the studies among these that are watched, and have something open or that was not told yet."""
+    return {
+        (node, destination, study)
+        for node, destination, study in sorted({_study(row) for row in rows})
+        if (every := parts.get((node, destination)))
+        and connection.execute(
+            _STILL_TOLD, {"node": node, "destination": destination, "study": study, "parts": every}
+        ).first()
+    }
+
+
+_STILL_TOLD = (
+    sa.select(study_watch.c.part)
+    .where(
+        study_watch.c.forward_node == sa.bindparam("node"),
+        study_watch.c.destination == sa.bindparam("destination"),
+        # all of the key, so that its index serves
+        study_watch.c.part.in_(sa.bindparam("parts", expanding=True)),
+        study_watch.c.study_instance_uid == sa.bindparam("study"),
+        sa.or_(
+            study_watch.c.due_at.is_not(None),
+            sa.exists().where(
+                instance.c.study_instance_uid == study_watch.c.study_instance_uid,
+                delivery.c.instance_id == instance.c.id,
+                delivery.c.forward_node == study_watch.c.forward_node,
+                delivery.c.destination == study_watch.c.destination,
+                delivery.c.not_before.is_not(None),
+            ),
+        ),
+    )
+    .limit(1)
+)
+
+
+def _forget(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
     if not rows:
-        return 0
+        return
     history.forget(connection, [row.id for row in rows])
     connection.execute(sa.delete(delivery).where(delivery.c.id.in_([row.id for row in rows])))
     connection.execute(
@@ -98,4 +188,3 @@ def _forget_chunk(connection: sa.Connection, cutoff: int) -> int:
             ~sa.exists().where(delivery.c.instance_id == instance.c.id),
         )
     )
-    return len(rows)

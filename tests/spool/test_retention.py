@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-from karnak_core.database.tables import delivery
+from karnak_core.database.tables import delivery, study_watch
 from karnak_core.model import FINAL_STATES, Outcome, State, now_ms
 from karnak_core.spool import decisions, retention, tallies, views
 from karnak_core.spool.retention import CHUNK, DAY_MS, forget_finished
@@ -127,6 +127,41 @@ def test_more_than_a_chunk_beyond_the_number_is_forgotten_exactly(ledger: Any) -
     ledger.record(*(ledger.received("a", excluded="rule", received_at=now - n) for n in range(2 * CHUNK + 10)))
     assert forget_finished(ledger.database, days=30, at_most=7) == 2 * CHUNK + 3
     assert min(row["finished_at"] for row in ledger.rows().values()) == now - 6
+
+
+@pytest.mark.parametrize("days", [30, 1000], ids=["by days", "by number"])
+def test_finished_ones_of_a_study_that_is_still_told_of_stay_for_twice_the_days(ledger: Any, days: float) -> None:
+    sent = [finish(ledger, State.SENT, days_ago=days_ago) for days_ago in (70, 40, 35)]
+    finish(ledger, State.FAILED, days_ago=40)
+    at_most = EVERYTHING if days == 30 else 1
+    with ledger.database.write() as connection:
+        watch = {"destination": "a", "part": "email", "study_instance_uid": "2.25.7", "changed_at": 0}
+        connection.execute(sa.insert(study_watch).values(forward_node="NODE", **watch))
+    assert forget_finished(ledger.database, days=days, at_most=at_most) == (1 if days == 30 else 0)
+    assert set(sent[1:]) <= set(ledger.rows())
+    # a decision about what is open is told however old it is
+    retention.forget_afterwards(ledger.database, days=1)
+    with ledger.database.write() as connection:
+        assert connection.execute(sa.select(study_watch)).all()
+        ledger.folder.remove(decisions.discard(connection, views.Filter(), "somebody")[1])
+    # that was not told yet
+    assert forget_finished(ledger.database, days=days, at_most=at_most) == 0
+    with ledger.database.write() as connection:
+        connection.execute(sa.update(study_watch).values(due_at=None, changed_at=0))
+    assert retention.forget_afterwards(ledger.database, days=30)["study_watch"] == 1
+    assert forget_finished(ledger.database, days=30, at_most=1) >= 2
+    assert len(ledger.rows()) == 1
+
+
+def test_finished_ones_go_where_nobody_is_told(ledger: Any) -> None:
+    sent = finish(ledger, State.SENT, days_ago=40)
+    finish(ledger, State.FAILED, days_ago=40)
+    with ledger.database.write() as connection:
+        for study, destination in (("2.25.7", "b"), ("2.25.8", "a")):
+            watch = {"part": "email", "study_instance_uid": study, "changed_at": 0, "due_at": 1}
+            connection.execute(sa.insert(study_watch).values(forward_node="NODE", destination=destination, **watch))
+    assert forget_finished(ledger.database, days=30, at_most=EVERYTHING) == 1
+    assert sent not in ledger.rows()
 
 
 def test_a_sweep_leaves_what_the_ledger_names(ledger: Any) -> None:
