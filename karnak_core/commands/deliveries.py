@@ -13,6 +13,7 @@ from typing import Any, TextIO
 
 import click
 
+from karnak_core.commands.cells import cell
 from karnak_core.commands.common import Place, data_options, fail, who
 from karnak_core.commands.delivery_detail import detail, print_detail
 from karnak_core.commands.people import console, state, table
@@ -198,7 +199,10 @@ def discard(place: Place, chosen: Filter, everything: bool, yes: bool) -> None:
 )
 @data_options
 def export(place: Place, chosen: Filter, aggregate: bool, delimiter: str, quote: str, output: TextIO) -> None:
-    """Write deliveries as CSV with a header line."""
+    """Write deliveries as CSV with a header line.
+
+    Text that a spreadsheet would take for a formula gets an apostrophe before it.
+    """
     delimiter = "\t" if delimiter == "\\t" else delimiter
     if len(delimiter) != 1 or len(quote) != 1 or delimiter == quote or {delimiter, quote} & {"\r", "\n"}:
         fail("--delimiter and --quote are one character each, different, and no line end", 2)
@@ -208,12 +212,12 @@ def export(place: Place, chosen: Filter, aggregate: bool, delimiter: str, quote:
         configuration = Following.start(database, place).configuration
         with database.read() as connection:
             sheet.writerow(COLUMNS)
-            sheet.writerows(series_rows(connection, configuration, chosen))
+            sheet.writerows([cell(value) for value in row] for row in series_rows(connection, configuration, chosen))
     else:
         sheet.writerow(FIELDS)
         with database.read() as connection:
             for row in select_deliveries(connection, chosen):
-                sheet.writerow(["" if row[name] is None else row[name] for name in FIELDS])
+                sheet.writerow([cell(row[name]) for name in FIELDS])
     if output is not sys.stdout:
         output.flush()
 

@@ -9,13 +9,12 @@ from typing import Any, Final
 
 from starlette.responses import StreamingResponse
 
+from karnak_core.commands.cells import cell
 from karnak_core.commands.series_sheet import COLUMNS, series_rows
 from karnak_core.spool.views import FIELDS, Filter, deliveries
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.refusals import Refused
 
-#: what spreadsheets take for the beginning of a formula
-FORMULAS: Final = ("=", "+", "-", "@", "\t", "\r")
 #: deliveries that are read at once
 STEP: Final = 2000
 #: bytes of a table of series that are kept in memory
@@ -74,13 +73,7 @@ def _series(console: Console, chosen: Filter, delimiter: str, quote: str) -> Ite
 def _line(cells: Sequence[Any] | Iterable[Any], delimiter: str, quote: str) -> str:
     """Return a row; what peers have written and a spreadsheet would take for a formula gets an apostrophe before it."""
     writer = csv.writer(_Echo(), delimiter=delimiter, quotechar=quote, lineterminator="\n")
-    return str(writer.writerow([_cell(cell) for cell in cells]))
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(FORMULAS) else value
+    return str(writer.writerow([cell(value) for value in cells]))
 
 
 class _Echo:

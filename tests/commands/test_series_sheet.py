@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import tracemalloc
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from click.testing import CliRunner
 
+from karnak_core.cli import cli
+from karnak_core.commands.cells import cell
 from karnak_core.commands.series_sheet import COLUMNS, _dicom_time, series_rows
 from karnak_core.config.models import Configuration
 from karnak_core.database import Database, open_database
@@ -84,3 +90,45 @@ def test_times_are_written_as_the_java_karnak_does(date: str, time: str, expecte
 def test_there_are_33_columns() -> None:
     assert (len(COLUMNS), len(set(COLUMNS))) == (33, 33)
     assert "Sent" in COLUMNS
+
+
+@pytest.mark.parametrize(
+    ("value", "expected"),
+    [
+        ("=1+1", "'=1+1"),
+        ("+1", "'+1"),
+        ("-1", "'-1"),
+        ("@SUM(A1)", "'@SUM(A1)"),
+        ("\t=1", "'\t=1"),
+        ("\r=1", "'\r=1"),
+        ("1.2.840", "1.2.840"),
+        ("a=b", "a=b"),
+        ("", ""),
+        (None, ""),
+        (-1, -1),
+    ],
+)
+def test_text_that_would_be_a_formula_gets_an_apostrophe_before_it(value: Any, expected: Any) -> None:
+    assert cell(value) == expected
+
+
+@pytest.mark.parametrize(
+    ("options", "column", "expected"),
+    [
+        ((), "reason", "'=HYPERLINK(1)"),
+        (("--aggregate",), "Patient Id Original", "'@P1"),
+        (("--aggregate",), "Reasons", "'=HYPERLINK(1)"),
+    ],
+)
+def test_no_cell_of_an_export_is_a_formula(
+    options: tuple[str, ...], column: str, expected: str, tmp_path: Path
+) -> None:
+    with closing(open_database(None, tmp_path)) as database:
+        fill(database, 1, 2)
+        with database.write() as connection:
+            connection.execute(sa.update(instance).values(facts={"PatientID": "@P1"}))
+            connection.execute(sa.update(delivery).values(state="failed", reason="=HYPERLINK(1)"))
+    result = CliRunner().invoke(cli, ["deliveries", "export", *options, "--data", str(tmp_path)])
+    assert (result.exit_code, result.stderr) == (0, "")
+    [row] = csv.DictReader(io.StringIO(result.stdout))
+    assert row[column] == expected
