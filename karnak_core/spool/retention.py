@@ -102,10 +102,10 @@ def _final() -> sa.ColumnElement[bool]:
     return sa.and_(delivery.c.finished_at.is_not(None), delivery.c.not_before.is_(None))
 
 
-def _finished(connection: sa.Connection, cutoff: int, after: tuple[int, int]) -> Sequence[sa.Row[Any]]:
+def _finished(connection: sa.Connection, cutoff: int, after: tuple[int, int]) -> list[Any]:
     """Return the next deliveries that finished before the cutoff, by when they did and by number."""
     finished_at, number = after
-    return connection.execute(
+    rows = connection.execute(
         sa.select(
             delivery.c.id,
             delivery.c.instance_id,
@@ -123,7 +123,8 @@ def _finished(connection: sa.Connection, cutoff: int, after: tuple[int, int]) ->
         )
         .order_by(delivery.c.finished_at, delivery.c.id)
         .limit(CHUNK)
-    ).all()
+    )
+    return list(rows)
 
 
 def _study(row: Any) -> tuple[str, str, str]:
@@ -140,7 +141,7 @@ def _watching(connection: sa.Connection) -> dict[tuple[str, str], list[str]]:
 
 
 def _still_told(
-    connection: sa.Connection, rows: Sequence[sa.Row[Any]], parts: Mapping[tuple[str, str], list[str]]
+    connection: sa.Connection, rows: Sequence[Any], parts: Mapping[tuple[str, str], list[str]]
 ) -> set[tuple[str, str, str]]:
     """Return the studies among these that are watched, and have something open or that was not told yet."""
     return {
@@ -176,7 +177,7 @@ _STILL_TOLD = (
 )
 
 
-def _forget(connection: sa.Connection, rows: Sequence[sa.Row[Any]]) -> None:
+def _forget(connection: sa.Connection, rows: Sequence[Any]) -> None:
     if not rows:
         return
     history.forget(connection, [row.id for row in rows])

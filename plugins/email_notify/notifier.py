@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import logging
-from typing import Final
 
-from karnak_core.model import OpenContext, now_ms
+from karnak_core.model import OpenContext
 from karnak_core.summary import StudySummary
 from karnak_plugins.email_notify.config import EmailNotification, MailServer
 from karnak_plugins.email_notify.mail import make_mail
 from karnak_plugins.email_notify.smtp import send
+from karnak_plugins.email_notify.waits import Waits
 
 logger = logging.getLogger(__name__)
 
-#: ms for which a mail waits for recipients that the server cannot take now; then the others get it
-WAIT_FOR_ALL: Final = 3_600_000
-
 
 class EmailNotifier:
-    """Sends mails; connects for each one, and keeps nothing."""
+    """Sends mails; connects for each one, and keeps nothing but whom they wait for."""
 
-    def __init__(self, config: EmailNotification, context: OpenContext) -> None:
+    def __init__(self, config: EmailNotification, context: OpenContext, waits: Waits | None = None) -> None:
+        self._waits = waits or Waits()
         self._config = config
         self._reveal = context.reveal
         self._server = context.section if isinstance(context.section, MailServer) else MailServer()
@@ -35,8 +33,9 @@ class EmailNotifier:
             make_mail(self._config, summary, sender, recipients),
             sender,
             recipients,
-            all_or_none=now_ms() - summary.made_at < WAIT_FOR_ALL,
+            waits=lambda to: self._waits.wait(summary.id, to),
         )
+        self._waits.done(summary.id)
         if "; " in said:
             logger.warning("a mail did not reach everybody: %s", said)
         return said

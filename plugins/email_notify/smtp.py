@@ -12,10 +12,13 @@ from typing import Any, Final
 from karnak_core import tls
 from karnak_core.config.tls import ClientTLS
 from karnak_core.errors import Misconfigured, Permanent, Retryable, Unreachable
+from karnak_plugins.email_notify.bound import Bound, BoundSMTP, BoundSMTPS
 from karnak_plugins.email_notify.config import MailServer
 
 #: characters of an answer that are kept
 LONGEST_ANSWER: Final = 300
+#: a whole mail may take as many times as long as the server may be silent
+TIMEOUTS: Final = 4
 
 Answer = tuple[int, bytes]
 
@@ -27,14 +30,14 @@ def send(
     sender: str,
     recipients: Sequence[str],
     *,
-    all_or_none: bool = True,
+    waits: Callable[[str], bool] = lambda _to: True,
 ) -> str:
     """Hand a mail over; return what the server said, and whom it did not take.
 
     Parameters
     ----------
-    all_or_none
-        True: a recipient that the server cannot take now delays the mail to all, so that nobody gets it twice.
+    waits
+        Says of a recipient whom the server cannot take now whether all wait for him, so that nobody gets it twice.
 
     Raises
     ------
@@ -46,14 +49,21 @@ def send(
         It takes none of the recipients, or not this mail (5xx).
     """
     peer = f"mail server {server.host}:{server.port}"
-    with _said_in_words(peer), _connected(server, reveal, peer) as smtp:
+    with (
+        _said_in_words(peer),
+        _in_time(peer, TIMEOUTS * server.timeout) as bound,
+        _connected(server, reveal, peer, bound) as smtp,
+    ):
         code, answer = smtp.mail(sender)
         if code != 250:
             _refused(peer, f"the sender {sender}", (code, answer), for_all=True)
         refused = {to: found for to in recipients if (found := smtp.rcpt(to))[0] not in (250, 251)}
         later = {to: found for to, found in refused.items() if found[0] < 500}
-        if len(refused) == len(recipients) or (later and all_or_none):
-            to, found = next(iter((later or refused).items()))
+        # asked of each: it is noted since when he is waited for
+        waited_for = [to for to in later if waits(to)]
+        if len(refused) == len(recipients) or waited_for:
+            to = next(iter(waited_for or later or refused))
+            found = refused[to]
             raise (Retryable if later else Permanent)(f"{peer} refuses the recipient {to}: {_words(found)}")
         # RFC 5321 section 4.5.2 and line ends are smtplib's
         code, answer = smtp.data(message.as_bytes(policy=message.policy.clone(linesep="\r\n")))
@@ -65,8 +75,22 @@ def send(
 
 
 @contextmanager
-def _connected(server: MailServer, reveal: Callable[[Any], str], peer: str) -> Iterator[smtplib.SMTP]:
-    smtp = _connection(server)
+def _in_time(peer: str, seconds: float) -> Iterator[Bound]:
+    """Give a whole mail so many seconds: smtplib's timeout begins anew with every byte."""
+    bound = Bound(seconds)
+    try:
+        yield bound
+    except (OSError, smtplib.SMTPException) as error:
+        if bound.reached:
+            raise Unreachable(f"{peer} takes too long: more than {seconds:g} s for a mail") from error
+        raise
+    finally:
+        bound.end()
+
+
+@contextmanager
+def _connected(server: MailServer, reveal: Callable[[Any], str], peer: str, bound: Bound) -> Iterator[smtplib.SMTP]:
+    smtp = _connection(server, bound)
     try:
         smtp.ehlo_or_helo_if_needed()
         if server.security == "starttls":
@@ -86,10 +110,10 @@ def _connected(server: MailServer, reveal: Callable[[Any], str], peer: str) -> I
         smtp.close()
 
 
-def _connection(server: MailServer) -> smtplib.SMTP:
+def _connection(server: MailServer, bound: Bound) -> smtplib.SMTP:
     if server.security == "tls":
-        return smtplib.SMTP_SSL(server.host, server.port, timeout=server.timeout, context=_context(server))
-    return smtplib.SMTP(server.host, server.port, timeout=server.timeout)
+        return BoundSMTPS(bound, server.host, server.port, timeout=server.timeout, context=_context(server))
+    return BoundSMTP(bound, server.host, server.port, timeout=server.timeout)
 
 
 def _context(server: MailServer) -> ssl.SSLContext:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import socket
 import ssl
+import threading
 from collections.abc import Callable, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 
 import pytest
@@ -16,6 +17,7 @@ from karnak_core.model import now_ms
 from karnak_core.summary import StudySummary
 from karnak_core.testing import Mail, RunningMailServer, free_port, run_mail_server
 from karnak_plugins.email_notify.notifier import EmailNotifier
+from karnak_plugins.email_notify.waits import Waits
 
 MakeNotifier = Callable[..., EmailNotifier]
 
@@ -105,6 +107,40 @@ def test_server_that_says_nothing_is_tried_again(make_notifier: MakeNotifier, su
         make_notifier(port=silent.getsockname()[1], timeout=0.2).notify(summary)
 
 
+@pytest.mark.parametrize("security", ["none", "tls"])
+@pytest.mark.parametrize("greeting", [b"220-", b"220 here\r\n"])
+def test_server_that_drips_is_given_up_in_the_end(
+    make_notifier: MakeNotifier,
+    summary: StudySummary,
+    security: str,
+    greeting: bytes,
+    server_tls: ssl.SSLContext,
+    ca_file: str,
+) -> None:
+    done = threading.Event()
+
+    def drip(listener: socket.socket) -> None:
+        connection = listener.accept()[0]
+        with suppress(OSError):
+            if security == "tls":
+                connection = server_tls.wrap_socket(connection, server_side=True)
+            connection.sendall(greeting)
+            while not done.wait(0.1):
+                connection.sendall(b"2")
+        connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=drip, args=(listener,))
+        thread.start()
+        try:
+            notifier = make_notifier(port=listener.getsockname()[1], timeout=0.3, security=security, ca=ca_file)
+            with pytest.raises(Unreachable, match=r"takes too long: more than 1\.2 s for a mail"):
+                notifier.notify(summary)
+        finally:
+            done.set()
+            thread.join()
+
+
 def test_recipient_that_nobody_knows_is_left_out_and_named(make_notifier: MakeNotifier, summary: StudySummary) -> None:
     with run_mail_server() as server:
         server.refused["b@y.org"] = "550 5.1.1 unknown user"
@@ -123,14 +159,19 @@ def test_mail_that_nobody_may_have_has_failed(make_notifier: MakeNotifier, summa
 def test_recipient_who_cannot_have_it_now_delays_it_for_all_and_then_only_for_himself(
     make_notifier: MakeNotifier, summary: StudySummary
 ) -> None:
+    now = [0.0]
+    waits = Waits(lambda: now[0])
+    # the mail server was away for two hours
+    old = replace(summary, made_at=now_ms() - 2 * 3_600_000)
     with run_mail_server() as server:
-        notifier = make_notifier("a@x.org, b@y.org", port=server.port)
         server.refused["b@y.org"] = "450 4.2.1 come back later"
-        with pytest.raises(Retryable, match=r"450 4.2.1 come back later"):
-            notifier.notify(summary)
+        for now[0] in (7.0, 3600.0):
+            with pytest.raises(Retryable, match=r"450 4.2.1 come back later"):
+                make_notifier("a@x.org, b@y.org", waits=waits, port=server.port).notify(old)
         assert server.mails == []
-        old = replace(summary, made_at=now_ms() - 2 * 3_600_000)
-        assert notifier.notify(old).endswith("; b@y.org refused: 450 4.2.1 come back later")
+        now[0] = 3607.0
+        said = make_notifier("a@x.org, b@y.org", waits=waits, port=server.port).notify(old)
+        assert said.endswith("; b@y.org refused: 450 4.2.1 come back later")
         assert [mail.recipients for mail in server.mails] == [("a@x.org",)]
 
 
