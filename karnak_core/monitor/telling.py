@@ -10,7 +10,7 @@ import random
 import time
 from contextlib import closing
 from dataclasses import replace
-from threading import Event
+from threading import Event, Thread
 from typing import Any, Final, Protocol
 
 from karnak_core.config.afterwards import Notification, by_key
@@ -30,7 +30,9 @@ logger = logging.getLogger(__name__)
 
 #: seconds between two looks at what is due
 PAUSE: Final = 0.5
-#: rows claimed at once; one process sends one after the other
+#: seconds that what is under way gets at the end
+END_SECONDS: Final = 5.0
+#: rows claimed at once; of one notification, one is told after the other
 AT_ONCE: Final = 10
 #: told at once by one notification after a quiet time, and seconds between two after that
 BURST, PACE = 20, 1.0
@@ -47,7 +49,7 @@ class OpenContexts(Protocol):
 
 
 class Teller:
-    """Tells people what is due, in one thread."""
+    """Tells people what is due; each notification of a destination in a thread of its own: none holds others up."""
 
     def __init__(self, database: Database, following: Following, contexts: OpenContexts, owner: str) -> None:
         self._database = database
@@ -56,42 +58,83 @@ class Teller:
         self._owner = owner
         self._pauses: dict[Part, _Pause] = {}
         self._pace: dict[Part, _Pace] = {}
+        #: what threads are at; they end with their notification's last
+        self._under_way: dict[Part, list[int]] = {}
+        self._ended = Event()
 
     def run(self, stop: Event) -> None:
-        """Tell what is due until told to stop."""
+        """Tell what is due until told to stop; then wait for what is under way, but not for what hangs."""
         version = -1
+        threads: list[Thread] = []
         while not stop.is_set():
             if version != self._following.version:
                 version = self._following.version
                 self._follow()
-            if not self.tell(stop):
-                stop.wait(PAUSE)
+            self._ended.clear()
+            begun = self._begin(stop)
+            threads = [thread for thread in threads if thread.is_alive()] + [one.thread for one in begun]
+            if not begun:
+                # a stop ends it, too: nothing else waits longer than this
+                self._ended.wait(PAUSE) if threads else stop.wait(PAUSE)
+        deadline = time.monotonic() + END_SECONDS
+        for thread in threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
 
     def tell(self, stop: Event) -> int:
-        """Tell once what is due; return how much was tried."""
+        """Tell once what is due, and wait until it is told; return how much was tried."""
+        begun = self._begin(stop)
+        for one in begun:
+            one.thread.join()
+        return sum(one.tried for one in begun)
+
+    def _begin(self, stop: Event) -> list[_Begun]:
+        """Begin to tell what is due."""
+        at_it = dict(self._under_way)
+        ids = [number for some in at_it.values() for number in some]
         with self._database.read() as connection:
-            if not notices.anything_due(connection, self._owner):
-                return 0
+            if not notices.anything_due(connection, self._owner, ids):
+                return []
         now = time.monotonic()
-        paused = [part for part, pause in self._pauses.items() if pause.until > now]
-        paused += [part for part, pace in self._pace.items() if pace.wait(now) > 0]
+        paused = [part for part, pause in list(self._pauses.items()) if pause.until > now]
+        paused += [part for part, pace in list(self._pace.items()) if pace.wait(now) > 0]
         with self._database.write() as connection:
-            if notices.release_lost(connection, self._owner):
+            if notices.release_lost(connection, self._owner, ids):
                 logger.info("it could not be noted whether people were told about a study; they are told again")
-            claimed = notices.claim(connection, self._owner, AT_ONCE, paused)
-        tried, left = 0, list(claimed)
+            claimed = notices.claim(connection, self._owner, AT_ONCE, paused, at_it)
+        groups: dict[Part, list[Notice]] = {}
+        for notice in claimed:
+            groups.setdefault(notice.of, []).append(notice)
+        begun = []
+        for part, some in groups.items():
+            self._under_way[part] = [notice.id for notice in some]
+            one = _Begun()
+            one.thread = Thread(target=self._tell_some, args=(part, some, one, stop), name="/".join(part), daemon=True)
+            one.thread.start()
+            begun.append(one)
+        return begun
+
+    def _tell_some(self, part: Part, claimed: list[Notice], begun: _Begun, stop: Event) -> None:
+        """Tell what was claimed for a notification; what is not tried is given back."""
+        left = list(claimed)
         try:
-            for notice in claimed:
-                if stop.is_set():
-                    break
-                if notice.asked or self._may_go(notice.of):
-                    left.remove(notice)
-                    self._tell_one(notice)
-                    tried += 1
+            try:
+                for notice in claimed:
+                    if stop.is_set():
+                        break
+                    if notice.asked or self._may_go(part):
+                        left.remove(notice)
+                        self._tell_one(notice)
+                        begun.tried += 1
+            finally:
+                with self._database.write(durable=False) as connection:
+                    notices.give_back(connection, left, self._owner)
+        except Exception:
+            # what it had is released by the next look
+            logger.exception("%s/%s: people cannot be told; that is tried again", *part[:2])
+            stop.wait(PAUSE)
         finally:
-            with self._database.write(durable=False) as connection:
-                notices.give_back(connection, left, self._owner)
-        return tried
+            self._under_way.pop(part, None)
+            self._ended.set()
 
     def _may_go(self, part: Part) -> bool:
         now = time.monotonic()
@@ -205,6 +248,15 @@ def _successor(destination: Destination | None, part: str) -> str | None:
     every = by_key(destination.notifications)
     same = [key for key, one in every.items() if not one.name and part.startswith(f"{one.type}-")]
     return same[0] if len(same) == 1 else None
+
+
+class _Begun:
+    """A thread that tells, and how much it tried."""
+
+    thread: Thread
+
+    def __init__(self) -> None:
+        self.tried = 0
 
 
 class _Pause:

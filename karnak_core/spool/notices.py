@@ -41,13 +41,21 @@ class Notice:
         return self.forward_node, self.destination, self.part
 
 
-def claim(connection: sa.Connection, owner: str, limit: int, without: Collection[Part] = ()) -> list[Notice]:
+def claim(
+    connection: sa.Connection,
+    owner: str,
+    limit: int,
+    without: Collection[Part] = (),
+    busy: Collection[Part] = (),
+) -> list[Notice]:
     """Lease what is due, the oldest first; of a study only the newest is told, and replaces what waits beside it.
 
     Parameters
     ----------
     without
-        Notifications that are not to be tried now.
+        Notifications that are not to be tried now, but for what a person has asked for.
+    busy
+        Those of which nothing at all is to be tried.
     """
     keys = [
         notification.c.forward_node,
@@ -57,10 +65,10 @@ def claim(connection: sa.Connection, owner: str, limit: int, without: Collection
     ]
     waiting = sa.and_(notification.c.not_before.is_not(None), notification.c.state == State.PENDING.value)
     first = sa.select(notification.c.id, *keys).where(waiting, notification.c.not_before <= now_ms())
-    for part in without:
+    for part in {*without, *busy}:
         # spelled out, as SQLite has no tuples on the right
         of_it = sa.and_(*(column == value for column, value in zip(keys[:3], part, strict=True)))
-        first = first.where(sa.or_(~of_it, notification.c.not_before == NOW))
+        first = first.where(~of_it if part in busy else sa.or_(~of_it, notification.c.not_before == NOW))
     due = connection.execute(
         first.order_by(notification.c.not_before, notification.c.id).limit(limit).with_for_update(skip_locked=True)
     ).all()
@@ -146,30 +154,36 @@ def give_back(connection: sa.Connection, notices: Sequence[Notice], owner: str) 
         )
 
 
-def release_lost(connection: sa.Connection, owner: str) -> int:
+def release_lost(connection: sa.Connection, owner: str, under_way: Collection[int] = ()) -> int:
     """Make pending again what processes had that are no more, and what this owner could not settle; return how many.
 
-    Called when the owner has nothing under way.
+    Parameters
+    ----------
+    under_way
+        What the owner is telling; it is left alone.
     """
     released = connection.execute(
         sa.update(notification)
-        .where(notification.c.not_before.is_not(None), _lost(owner))
+        .where(notification.c.not_before.is_not(None), _lost(owner, under_way))
         .values(state=State.PENDING, lease_owner=None)
     )
     return released.rowcount
 
 
-def anything_due(connection: sa.Connection, owner: str) -> bool:
+def anything_due(connection: sa.Connection, owner: str, under_way: Collection[int] = ()) -> bool:
     """Say whether something is to be told now, or is to be released."""
     due = sa.and_(notification.c.state == State.PENDING.value, notification.c.not_before <= now_ms())
-    statement = sa.select(notification.c.id).where(notification.c.not_before.is_not(None), sa.or_(due, _lost(owner)))
+    statement = sa.select(notification.c.id).where(
+        notification.c.not_before.is_not(None), sa.or_(due, _lost(owner, under_way))
+    )
     return connection.execute(statement.limit(1)).first() is not None
 
 
-def _lost(owner: str) -> sa.ColumnElement[bool]:
+def _lost(owner: str, under_way: Collection[int]) -> sa.ColumnElement[bool]:
+    ours = sa.and_(notification.c.lease_owner == owner, notification.c.id.not_in(list(under_way)))
     return sa.and_(
         notification.c.state == State.LEASED.value,
-        sa.or_(notification.c.lease_owner == owner, notification.c.lease_owner.not_in(sa.select(process.c.owner))),
+        sa.or_(ours, notification.c.lease_owner.not_in(sa.select(process.c.owner))),
     )
 
 

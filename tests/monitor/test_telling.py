@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socketserver
 import threading
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import process
 from karnak_core.model import State, now_ms
-from karnak_core.monitor.telling import BURST, Teller, back_off
+from karnak_core.monitor.telling import BURST, END_SECONDS, Teller, back_off
 from karnak_core.spool import decisions, notice_decisions, notices
 from karnak_core.spool.views import Filter
 from karnak_core.testing import Mail, RunningMailServer, free_port, run_mail_server
@@ -338,3 +339,51 @@ def test_mail_that_waits_when_the_destination_begins_to_de_identify_is_made_anew
     assert before["id"] in mail_sent.message["Message-ID"]
     for original in ("ORIGINAL-7", "Original", "ACC-4711", "2020", "1.2.3"):
         assert original not in mail_sent.text + mail_sent.html + mail_sent.subject, original
+
+
+class _Slow(socketserver.StreamRequestHandler):
+    """A mail server that says nothing more where a recipient is called slow."""
+
+    come, go_on = threading.Event(), threading.Event()
+
+    def handle(self) -> None:
+        self.wfile.write(b"220 here\r\n")
+        in_mail = False
+        for line in self.rfile:
+            if b"slow@" in line and line.startswith(b"rcpt"):
+                self.come.set()
+                self.go_on.wait(60)
+            if in_mail and line != b".\r\n":
+                continue
+            in_mail = line.lower().startswith(b"data")
+            self.wfile.write(b"354 go on\r\n" if in_mail else b"250 well\r\n")
+
+
+def test_notification_that_hangs_holds_up_neither_the_others_nor_the_end(studies: Studies) -> None:
+    mails = [{"type": "email", "recipients": f"{who}@x.org", "interval": 10} for who in ("slow", "ward")]
+    stop = threading.Event()
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), _Slow) as server:
+        threading.Thread(target=server.serve_forever).start()
+        studies.configure(
+            {"name": "pacs", "type": "folder", "directory": "received", "notifications": mails},
+            plugins={"email_notify": {"host": "127.0.0.1", "port": server.server_address[1], "timeout": 60}},
+        )
+        thread = threading.Thread(target=another_teller(studies, "teller").run, args=(stop,))
+        try:
+            make_due(studies, State.SENT)
+            thread.start()
+            assert _Slow.come.wait(20)
+            make_due(studies, State.SENT, study="1.2.4")
+            for _ in range(400):
+                if sum(state == "sent" for state, _ in states(studies)) == 2:
+                    break
+                stop.wait(0.05)
+            assert sorted(states(studies)) == [("leased", 0), ("pending", 0), ("sent", 1), ("sent", 1)]
+            stop.set()
+            thread.join(END_SECONDS + 10)
+            assert not thread.is_alive()
+        finally:
+            stop.set()
+            _Slow.go_on.set()
+            thread.join()
+            server.shutdown()
