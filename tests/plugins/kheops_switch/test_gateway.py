@@ -69,6 +69,7 @@ class Study:
                 StudyInstanceUID=series[0],
                 SeriesInstanceUID=series[1],
                 StudyDescription=self._description,
+                ClinicalTrialSubjectID="SUBJECT-9",
                 pixels=8,
                 InstanceNumber=number,
             )
@@ -149,11 +150,11 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, busy: KheopsServer) -> Ite
     folder = tmp_path_factory.mktemp("albums")
     (folder / "keeps.yml").write_text(yaml.safe_dump(KEEPS_UIDS, sort_keys=False))
     albums = busy.album(), busy.album("ALBUM-2", condition=R2D2)
-    by_id = {"pseudonym": {"type": "tag", "tag": "(0010,0020)"}}
+    by_subject = {"pseudonym": {"type": "tag", "tag": "(0012,0040)"}}
     nodes = {
         "PLAIN": {},
-        "DEID": {"de_identification": {"project": "BASIC", **by_id}},
-        "KEEPS": {"de_identification": {"project": "KEEPS", **by_id, "leak_check": False}},
+        "DEID": {"de_identification": {"project": "BASIC", **by_subject}},
+        "KEEPS": {"de_identification": {"project": "KEEPS", **by_subject, "leak_check": False}},
     }
     configuration = {
         "profiles": ["keeps.yml"],
