@@ -97,8 +97,11 @@ def retry(place: Place, chosen: Filter, everything: bool) -> None:
     """Have failed notifications told again, and pending ones now."""
     _need_filter(chosen, everything)
     with place.open_existing().write() as connection:
+        outdated = decisions.drop_outdated(connection, chosen)
         count = decisions.retry(connection, chosen)
     click.echo(f"{count} notifications are tried again")
+    if outdated:
+        click.echo(f"{outdated} are not: a newer one about the same study was told", err=True)
 
 
 @notifications.command()

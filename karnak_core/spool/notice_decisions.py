@@ -62,8 +62,26 @@ def notifications(
         }
 
 
+def drop_outdated(connection: sa.Connection, chosen: Filter) -> int:
+    """Give up what failed and would contradict a newer one about the study that people have; return how many."""
+    newer = notification.alias("newer")
+    keys = ("forward_node", "destination", "part", "study_instance_uid")
+    has_newer = sa.exists().where(
+        *(newer.c[key] == notification.c[key] for key in keys),
+        newer.c.id > notification.c.id,
+        newer.c.state.in_((State.SENT.value, State.LEASED.value)),
+    )
+    done = connection.execute(
+        _open(chosen)
+        .where(has_newer)
+        .values(state=State.DISCARDED, not_before=None, finished_at=now_ms(), reason="a newer one was told")
+    )
+    return done.rowcount
+
+
 def retry(connection: sa.Connection, chosen: Filter) -> int:
-    """Have failed notifications told again, and pending ones now; return how many."""
+    """Have failed notifications told again, and pending ones now, but for outdated ones; return how many."""
+    drop_outdated(connection, chosen)
     done = connection.execute(
         _open(chosen).values(state=State.PENDING, not_before=NOW, attempts=0, finished_at=None, created_at=now_ms())
     )

@@ -154,6 +154,34 @@ def test_mail_that_is_refused_for_good_has_failed(studies: Studies, server: Runn
     assert states(studies) == [("sent", 1)]
 
 
+def test_mail_that_failed_is_not_told_again_after_a_newer_one(
+    studies_anywhere: Studies, server: RunningMailServer
+) -> None:
+    studies = studies_anywhere
+    teller = told_by(studies, server.port)
+    server.refused["ward@x.org"] = "550 5.1.1 unknown user"
+    make_due(studies, State.FAILED)
+    make_due(studies, State.FAILED, study="1.2.4")
+    while teller.tell(STOP):
+        pass
+    server.refused.clear()
+    with studies.database.write() as connection:
+        decisions.retry(connection, Filter(states=(State.FAILED,), study_instance_uid="1.2.3"), "somebody")
+    studies.end(State.SENT)
+    make_due(studies)
+    assert teller.tell(STOP) == 1
+    assert [state for state, _ in states(studies)] == ["failed", "failed", "sent"]
+    with studies.database.write() as connection:
+        assert notice_decisions.retry(connection, notice_decisions.Filter()) == 1
+    assert teller.tell(STOP) == 1
+    assert [(row["state"], row["study_instance_uid"]) for row in studies.notices()] == [
+        ("discarded", "1.2.3"),
+        ("sent", "1.2.4"),
+        ("sent", "1.2.3"),
+    ]
+    assert studies.notices()[0]["reason"] == "a newer one was told"
+
+
 def test_mail_that_a_person_asks_for_goes_out_although_the_others_wait(studies: Studies) -> None:
     port = free_port()
     teller = told_by(studies, port, retry_first=600, retry_longest=600)
