@@ -22,7 +22,7 @@ from karnak_core.config.models import Configuration, Destination
 from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.model import State, now_ms
-from karnak_core.monitor.summaries import Summarized, summarize
+from karnak_core.monitor.summaries import GIVEN_UP, Summarized, summarize
 from karnak_core.spool import notices, watches
 from karnak_core.spool.afterwards import Watcher
 from karnak_core.spool.watches import Watched
@@ -35,7 +35,7 @@ PATIENCE: Final = 15 * 60_000
 LONG_PATIENCE: Final = 4 * 3_600_000
 #: seconds between two looks at what is due
 PAUSE: Final = 0.5
-#: seconds between two searches for studies that nothing at all became of, and how far back they reach, ms
+#: seconds between two searches for studies that nothing at all became of, and how far back they reach for failures, ms
 SEARCH_PAUSE: Final = 300.0
 SEARCH_BACK: Final = 24 * 3_600_000
 #: seconds until a study that could not be looked at is looked at again
@@ -125,6 +125,9 @@ class StudyWatch:
         except Exception:
             logger.exception("%s/%s: a study cannot be looked at; that is tried again", *key[:2])
             self._troubles[key] = time.monotonic() + TROUBLE_PAUSE
+            with self._database.write() as connection:
+                # behind the others: only so many are looked at in one go
+                watches.postpone(connection, watched, now_ms() + round(TROUBLE_PAUSE * 1000))
             return True
 
     def _look_at(self, configuration: Configuration, watched: Watched) -> bool:
@@ -148,8 +151,12 @@ class StudyWatch:
             return True
         told = _told(watched)
         if told.is_all_of(found):
-            with self._database.write() as connection:
-                watches.nothing_new(connection, watched)
+            remind_at = self._remind_at(told, watched.told_at, interval)
+            if remind_at is None or remind_at > now:
+                with self._database.write() as connection:
+                    watches.nothing_new(connection, watched, remind_at)
+            else:
+                self._tell(watched, told, found, now, interval)
             return True
         quiet_at = max(found.last_received_at, watched.changed_at) + interval
         wait_until = deadline if found.summary.waiting and quiet_at <= now else quiet_at
@@ -158,10 +165,16 @@ class StudyWatch:
                 # every outcome makes it due again
                 watches.postpone(connection, watched, min(wait_until, deadline))
             return True
-        self._tell(watched, told, found, now)
+        self._tell(watched, told, found, now, interval)
         return True
 
-    def _tell(self, watched: Watched, told: Told, found: Summarized, now: int) -> None:
+    def _remind_at(self, told: Told, told_at: int | None, interval: int) -> int | None:
+        """Return when people are told once more that something waits, ms; None: there is no need to."""
+        if not told.waiting or told.reminded or told_at is None:
+            return None
+        return told_at + interval + self._long_patience
+
+    def _tell(self, watched: Watched, told: Told, found: Summarized, now: int, interval: int) -> None:
         becomes = told.after(found)
         recovered = told.failed and becomes.all_well(told)
         summary = replace(
@@ -177,7 +190,14 @@ class StudyWatch:
             notices.ALL_WELL: becomes.all_well(told),
         }
         with self._database.write() as connection:
-            stored = watches.tell(connection, watched, told=becomes.to_json(), summary=document, at=now)
+            stored = watches.tell(
+                connection,
+                watched,
+                told=becomes.to_json(),
+                summary=document,
+                at=now,
+                again_at=self._remind_at(becomes, now, interval),
+            )
         if stored:
             logger.info(
                 "%s/%s: a study is told about, for the %d. time: %d received, %s",
@@ -232,7 +252,7 @@ def watchers_of(destination: Destination) -> list[Watcher]:
 class Told:
     """What people know of a study."""
 
-    #: series, as received -> instances by how they stand, and deliveries that ended anew
+    #: series, as received -> instances by how they stand; see :class:`Summarized`
     series: Mapping[str, Mapping[str, int]]
     #: part and subject -> state
     follow_ups: Mapping[str, str]
@@ -240,6 +260,8 @@ class Told:
     failed: bool = False
     #: something was still to happen
     waiting: bool = False
+    #: that was told a second time, after long
+    reminded: bool = False
 
     def is_all_of(self, found: Summarized) -> bool:
         """Say whether nothing is new."""
@@ -253,6 +275,7 @@ class Told:
             follow_ups=found.follow_ups,
             failed=found.summary.failed or (self.failed and waiting),
             waiting=waiting,
+            reminded=waiting and self.is_all_of(found),
         )
 
     def all_well(self, before: Told) -> bool:
@@ -260,7 +283,7 @@ class Told:
         return not self.failed and not self.waiting and self._given_up() <= before._given_up()
 
     def _given_up(self) -> int:
-        return sum(counts.get(State.DISCARDED.value, 0) for counts in self.series.values()) + sum(
+        return sum(counts.get(GIVEN_UP, 0) for counts in self.series.values()) + sum(
             state == State.DISCARDED for state in self.follow_ups.values()
         )
 
@@ -271,6 +294,7 @@ class Told:
             "follow_ups": self.follow_ups,
             "failed": self.failed,
             "waiting": self.waiting,
+            "reminded": self.reminded,
         }
 
 
@@ -281,4 +305,5 @@ def _told(watched: Watched) -> Told:
         follow_ups=told.get("follow_ups", {}),
         failed=bool(told.get("failed")),
         waiting=bool(told.get("waiting")),
+        reminded=bool(told.get("reminded")),
     )

@@ -6,6 +6,7 @@ once, as it stands now: by what became of it when it came last.
 
 from __future__ import annotations
 
+import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -26,6 +27,10 @@ from karnak_core.summary import FollowUpSummary, Reason, SeriesSummary, StudySum
 LONGEST_REASON: Final = 500
 MOST_REASONS: Final = 20
 OTHER_REASONS: Final = "other reasons"
+#: what is remembered of a series beside its counts: a digest of why some failed, and deliveries that were given up
+WHY, GIVEN_UP = "why", "given up"
+#: what leaves an instance at the destination that is there
+_CHANGES_NOTHING: Final = (State.DUPLICATE, State.EXCLUDED, State.DISCARDED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +40,7 @@ class Summarized:
     summary: StudySummary
     #: when an instance of the study came last, ms
     last_received_at: int
-    #: series, as received -> instances by how they stand, and deliveries that ended anew without changing that
+    #: series, as received -> instances by how they stand, why some failed, and how often something was given up
     told: Mapping[str, Mapping[str, int]]
     #: part and subject -> state
     follow_ups: Mapping[str, str]
@@ -137,15 +142,13 @@ def _series(
     """Return the summary of a series, and what is remembered of it for comparison."""
     last: dict[str, StudyDelivery] = {}
     states: dict[str, State] = {}
-    anew = 0
     for row in rows:
         uid = row.sop_instance_uid
         before = states.get(uid)
         last[uid] = row
-        # what was sent is there, also when it was there when it came again
-        states[uid] = State.SENT if (before, row.state) == (State.SENT, State.DUPLICATE) else row.state
-        # that it was there already when it came again is no news
-        anew += before is not None and row.state not in (State.DUPLICATE, State.PENDING)
+        # what was sent is there, whatever kept it from being sent again
+        stays = before in (State.SENT, State.DUPLICATE) and row.state in _CHANGES_NOTHING
+        states[uid] = before if before and stays else row.state
     counts = Counter(states.values())
     reasons = Counter(
         (states[uid], _shortened(found.mask(row.reason)))
@@ -165,7 +168,12 @@ def _series(
         first_at=min(row.received_at for row in rows),
         last_at=max(row.changed_at for row in rows),
     )
-    return summary, {**{state.value: count for state, count in counts.items()}, "anew": anew}
+    told = {state.value: count for state, count in counts.items()}
+    if failed := sorted(text for state, text in reasons if state is State.FAILED):
+        told[WHY] = zlib.crc32("\n".join(failed).encode())
+    if given_up := sum(row.state is State.DISCARDED for row in rows):
+        told[GIVEN_UP] = given_up
+    return summary, told
 
 
 def _shortened(text: str) -> str:

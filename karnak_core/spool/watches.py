@@ -28,6 +28,8 @@ class Watched:
     changed_at: int
     #: what was told last; None: nothing yet
     told: Mapping[str, Any] | None
+    #: when that was, ms
+    told_at: int | None
     #: how often it was told
     number: int
 
@@ -54,6 +56,7 @@ def due(connection: sa.Connection, patience: int, limit: int) -> list[Watched]:
             since=row.since if row.since is not None else row.changed_at,
             changed_at=row.changed_at,
             told=row.told,
+            told_at=row.told_at,
             number=row.number,
         )
         for row in rows
@@ -65,9 +68,9 @@ def postpone(connection: sa.Connection, watched: Watched, due_at: int) -> bool:
     return bool(connection.execute(sa.update(study_watch).where(_as_seen(watched)).values(due_at=due_at)).rowcount)
 
 
-def nothing_new(connection: sa.Connection, watched: Watched) -> bool:
-    """Wait until something happens."""
-    done = connection.execute(sa.update(study_watch).where(_as_seen(watched)).values(due_at=None, since=None))
+def nothing_new(connection: sa.Connection, watched: Watched, again_at: int | None = None) -> bool:
+    """Wait until something happens, or until this time, ms."""
+    done = connection.execute(sa.update(study_watch).where(_as_seen(watched)).values(due_at=again_at, since=None))
     return bool(done.rowcount)
 
 
@@ -77,13 +80,19 @@ def forget(connection: sa.Connection, watched: Watched) -> bool:
 
 
 def tell(
-    connection: sa.Connection, watched: Watched, *, told: Mapping[str, Any], summary: Mapping[str, Any], at: int
+    connection: sa.Connection,
+    watched: Watched,
+    *,
+    told: Mapping[str, Any],
+    summary: Mapping[str, Any],
+    at: int,
+    again_at: int | None = None,
 ) -> bool:
-    """Store what people are to be told, and that they were; both, or neither."""
+    """Store what people are to be told, and that they were; both, or neither. ``again_at``: look again then, ms."""
     done = connection.execute(
         sa.update(study_watch)
         .where(_as_seen(watched))
-        .values(due_at=None, since=None, told=dict(told), told_at=at, number=watched.number + 1)
+        .values(due_at=again_at, since=None, told=dict(told), told_at=at, number=watched.number + 1)
     )
     if not done.rowcount:
         return False
@@ -117,8 +126,9 @@ def watch_study(
 def unwatched(
     connection: sa.Connection, forward_node: str, destination: str, parts: Collection[str], since: int, until: int
 ) -> list[str]:
-    """Return studies with open deliveries, received between two times (ms), that nobody has looked at since.
+    """Return studies with open deliveries, received before ``until``, that nobody has looked at since.
 
+    Those that failed were received after ``since``, ms, too: who is told from now on is not told of old failures.
     What was never tried, as the destination is held or paused, has no outcome that anybody would be told of.
     """
     statement = (
@@ -128,7 +138,7 @@ def unwatched(
             delivery.c.forward_node == forward_node,
             delivery.c.destination == destination,
             delivery.c.not_before.is_not(None),
-            delivery.c.created_at >= since,
+            sa.or_(delivery.c.state != State.FAILED.value, delivery.c.created_at >= since),
             delivery.c.created_at < until,
             ~sa.exists().where(
                 study_watch.c.forward_node == forward_node,

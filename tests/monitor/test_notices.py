@@ -10,7 +10,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery, instance, study_watch
 from karnak_core.model import State
-from karnak_core.monitor.notices import LONG_PATIENCE, PATIENCE, StudyWatch
+from karnak_core.monitor.notices import AT_ONCE, LONG_PATIENCE, PATIENCE, SEARCH_BACK, StudyWatch
 from karnak_core.spool import decisions, leases
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.lost import MOST_CRASHES
@@ -154,6 +154,35 @@ def test_failure_that_fails_again_for_the_same_reason_is_no_news(studies: Studie
     assert len(studies.told()) == 1
 
 
+def test_failure_that_fails_again_for_another_reason_is_told(studies: Studies) -> None:
+    failed_and_told(studies)
+    retry(studies)
+    studies.end(State.FAILED, reason="0xC000")
+    studies.later(QUIET)
+    assert [one.series[0].reasons[0].text for one in studies.told()] == ["0xA900", "0xC000"]
+
+
+def test_what_still_waits_after_long_is_told_once_more_and_no_more(studies: Studies) -> None:
+    studies.receive(5)
+    studies.end(State.PENDING, reason="Connection refused")
+    studies.later(QUIET + PATIENCE / 1000)
+    assert len(studies.told()) == 1
+    # it is tried in vain meanwhile, which is no news
+    for _ in range(3):
+        due(studies)
+        studies.end(State.PENDING, reason="Connection refused")
+        studies.later(QUIET + PATIENCE / 1000)
+        assert len(studies.told()) == 1
+    studies.later(LONG_PATIENCE / 1000 - 2 * PATIENCE / 1000)
+    assert [one.count(State.PENDING) for one in studies.told()] == [5, 5]
+    studies.later(10 * LONG_PATIENCE / 1000)
+    assert len(studies.told()) == 2
+    due(studies)
+    studies.end(State.SENT)
+    studies.later(QUIET)
+    assert [one.count(State.PENDING) for one in studies.told()] == [5, 5, 0]
+
+
 def test_failure_that_somebody_gave_up_is_told_and_is_no_recovery(studies: Studies) -> None:
     failed_and_told(studies)
     with studies.database.write() as connection:
@@ -187,7 +216,7 @@ def test_study_that_comes_again_and_is_there_already_is_no_news(studies: Studies
     studies.receive(sop=uids)
     studies.end(State.SENT)
     studies.later(QUIET)
-    assert len(studies.told()) == 2
+    assert len(studies.told()) == 1
 
 
 def test_outcome_that_comes_while_it_is_being_told_makes_it_due_again(studies: Studies) -> None:
@@ -305,6 +334,34 @@ def test_study_that_cannot_be_looked_at_keeps_nobody_from_the_others(studies: St
         connection.execute(sa.update(instance).where(instance.c.study_instance_uid == "1.2.3").values(facts="no facts"))
     assert studies.told()[0].study_instance_uid == "1.2.4"
     assert len(studies.told()) == 1
+
+
+def test_many_studies_that_cannot_be_looked_at_keep_nobody_from_the_others(studies: Studies) -> None:
+    for number in range(AT_ONCE + 5):
+        studies.receive(1, study=f"1.3.{number}")
+    studies.end(State.SENT)
+    with studies.database.write() as connection:
+        connection.execute(sa.update(study_watch).values(told={"series": "no mapping"}))
+        connection.execute(sa.update(instance).values(facts="no facts"))
+    studies.later(QUIET)
+    studies.receive(1)
+    studies.end(State.SENT)
+    studies.later(QUIET)
+    for _ in range(3):
+        studies.watch.look()
+    assert [one.study_instance_uid for one in studies.told()] == ["1.2.3"]
+
+
+def test_study_that_waits_is_found_however_old_and_old_failures_are_not(studies: Studies) -> None:
+    studies.receive(1)
+    studies.end(State.FAILED, reason="0xA900")
+    studies.receive(1, study="1.2.4")
+    studies.later(SEARCH_BACK / 1000 + 3600)
+    with studies.database.write() as connection:
+        connection.execute(sa.delete(study_watch))
+    studies.watch.search()
+    studies.later(QUIET)
+    assert [one.study_instance_uid for one in studies.told()] == ["1.2.4"]
 
 
 def test_each_notification_of_a_destination_tells_by_itself(studies: Studies) -> None:

@@ -79,14 +79,30 @@ def test_instance_that_was_there_when_it_came_again_stays_sent(studies: Studies)
     assert studies.summary().told == before
 
 
-def test_instance_that_was_sent_again_is_news(studies: Studies) -> None:
+@pytest.mark.parametrize("state", [State.SENT, State.EXCLUDED])
+def test_instance_that_comes_again_with_the_same_end_is_no_news(studies: Studies, state: State) -> None:
     uids = studies.receive(1)
-    studies.end(State.SENT)
+    studies.end(state)
     before = studies.summary().told
     studies.receive(sop=uids)
-    studies.end(State.SENT)
-    assert studies.summary().told != before
+    studies.end(state)
+    assert studies.summary().told == before
     assert studies.summary().summary.received == 1
+
+
+@pytest.mark.parametrize("first", [State.SENT, State.DUPLICATE])
+def test_instance_that_is_there_stays_so_when_it_is_kept_back_later(studies: Studies, first: State) -> None:
+    uids = studies.receive(1)
+    studies.end(first)
+    before = studies.summary().told
+    studies.receive(sop=uids)
+    studies.end(State.EXCLUDED, reason="a rule")
+    assert studies.summary().told == before
+    studies.receive(sop=uids)
+    with studies.database.write() as connection:
+        decisions.discard(connection, Filter(), "somebody")
+    (series,) = studies.summary().summary.series
+    assert series.counts == {first: 1}
 
 
 def test_series_are_told_apart_and_those_that_failed_come_first(studies: Studies) -> None:
