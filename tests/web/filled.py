@@ -14,6 +14,8 @@ from web_support import Client, ConsoleApp
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import State
+from karnak_core.pseudonyms import store
+from karnak_core.pseudonyms.entries import Entry
 from karnak_core.tools import node_lists
 from karnak_core.tools.nodes import DicomNode, Service, WebEndpoint
 
@@ -55,6 +57,10 @@ def fill(app: ConsoleApp, text: str = LONG_WORDS) -> None:
             node_lists.save_node(app.console.database, node)
     endpoint = WebEndpoint(url="https://archive.example/dicomweb", description=plain, services=(Service.STOW_RS,))
     node_lists.save_endpoint(app.console.database, endpoint)
+    with app.console.database.write() as connection:
+        for number in range(3):
+            names = Entry(pseudonym=f"P{number}-{plain[:50]}", patient_id=f"PID-{number}", last_name=plain[:60])
+            store.add(connection, "STUDY", names, "somebody")
     app.add_user("a-user-with-a-name-that-is-quite-long", "user", "investigator")
     app.with_token("read", "deliveries", name="admin")
 

@@ -23,13 +23,13 @@ def look_at(page: Page, addresses: list[str]) -> None:
     width = (page.viewport_size or SMALL)["width"]
     wrong: list[str] = []
     for address in addresses:
-        page.emulate_media(color_scheme="light")
+        page.emulate_media(color_scheme="light", reduced_motion="reduce")
         page.goto(address)
         # what is closed is for everybody, too
         page.evaluate("document.querySelectorAll('details').forEach(one => one.open = true)")
         try:
             check_accessibility(page)
-            page.emulate_media(color_scheme="dark")
+            page.emulate_media(color_scheme="dark", reduced_motion="reduce")
             check_accessibility(page, "color-contrast")
         except AssertionError as error:
             wrong.append(f"{address}: {error}")

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 
 import pydicom
 import pytest
+from configured import with_node
 from conftest import RunningConsole
 from PIL import Image
-from web_support import PASSWORD, check_accessibility
+from web_support import PASSWORD, ConsoleApp, check_accessibility
 
 from karnak_core.testing import StoredFiles, make_file, run_storescp, storescu
 
@@ -195,3 +196,23 @@ def look_at_why(page: Page) -> None:
     page.get_by_role("heading", name="The story of a UID").wait_for()
     page.get_by_text("De-identified for project LUNG").first.wait_for()
     picture(page, "story")
+
+
+def test_second_of_two_people_is_told_what_the_first_has_changed(
+    open_page: Callable[..., Page], console_app: ConsoleApp
+) -> None:
+    with_node(console_app)
+    at = "/gateway/destination?node=FORWARD&name=disk"
+    first, second = open_page(at, "first"), open_page(at, "second")
+    first.get_by_label("Directory").fill("theirs")
+    second.get_by_label("Description").fill("written for an hour")
+    first.get_by_role("button", name="Save").click()
+    first.get_by_text("Saved.").wait_for()
+    second.get_by_role("button", name="Save").click()
+    told = second.get_by_role("alert").filter(has_text="first has changed this meanwhile")
+    told.get_by_text("directory out -> theirs").wait_for()
+    check_accessibility(second)
+    assert second.get_by_label("Description").input_value() == "written for an hour"
+    told.get_by_role("link", name="drop yours and look at theirs").click()
+    assert second.get_by_label("Directory").input_value() == "theirs"
+    assert second.get_by_label("Description").input_value() == ""
