@@ -18,6 +18,10 @@ DAY_MS = 24 * 3600 * 1000
 CHUNK = 1000
 
 
+#: spelled so that the index over open deliveries is none for it: there may be very many, and few of one study
+_IS_OPEN = sa.func.coalesce(delivery.c.not_before, -1) >= 0
+
+
 def forget_finished(database: Database, *, days: float, at_most: int) -> int:
     """Remove final deliveries older than ``days``, and the oldest beyond ``at_most``; return how many.
 
@@ -53,7 +57,7 @@ def forget_afterwards(database: Database, *, days: float) -> dict[str, int]:
         delivery.c.instance_id == instance.c.id,
         delivery.c.forward_node == study_watch.c.forward_node,
         delivery.c.destination == study_watch.c.destination,
-        delivery.c.not_before.is_not(None),
+        _IS_OPEN,
     )
     return {
         table.name: _forget_all(database, table, gone)
@@ -169,7 +173,7 @@ _STILL_TOLD = (
                 delivery.c.instance_id == instance.c.id,
                 delivery.c.forward_node == study_watch.c.forward_node,
                 delivery.c.destination == study_watch.c.destination,
-                delivery.c.not_before.is_not(None),
+                _IS_OPEN,
             ),
         ),
     )
