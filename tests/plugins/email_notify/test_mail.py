@@ -143,6 +143,13 @@ def test_nothing_can_be_told_of_a_study_that_was_not_sent_where_it_is_de_identif
     assert mail_of(summary)["Subject"] == "ERROR [Karnak Notification]"
 
 
+def test_what_went_out_before_the_destination_de_identified_is_said_to_be_untold(make_summary: Make) -> None:
+    nameless = SeriesSummary(series_instance_uid="", counts={State.SENT: 3})
+    for some in parts(make_summary(deidentified=True, study_instance_uid="", facts={}, series=(nameless,))):
+        assert "what was transferred may be as received: nothing of it is told here" in some
+        assert "3 received = 3 transferred" in some
+
+
 @pytest.mark.parametrize("reasons", [0, 20])
 def test_study_of_many_series_is_cut_in_the_html_only(make_summary: Make, reasons: int) -> None:
     why = tuple(Reason(state=State.SENT, text=f"{number} {'x' * 480}", count=1) for number in range(reasons))
