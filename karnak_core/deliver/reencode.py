@@ -25,6 +25,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
+from karnak_core.elements import DEEPEST_NESTING
 from karnak_core.errors import DeliveryError, Permanent, Retryable
 from karnak_core.model import Outgoing
 from karnak_core.part10 import BLOCK, plain_dataset
@@ -202,7 +203,7 @@ def _copy_pixel_data(
     _copy(source, target, length, word, "the pixel data")
 
 
-def _carried_over(ds: Dataset, big: bool) -> Dataset:
+def _carried_over(ds: Dataset, big: bool, depth: int = 0) -> Dataset:
     """Return the data set with what depends on the encoding decoded, and texts as the bytes that they are.
 
     A text that is not in its data set's character set would not survive being decoded and encoded again.
@@ -214,7 +215,10 @@ def _carried_over(ds: Dataset, big: bool) -> Dataset:
         if text_vr is None:
             element = ds[tag]
             if element.VR == "SQ":
-                element.value = [_carried_over(item, big) for item in element.value]
+                if depth >= DEEPEST_NESTING:
+                    # pydicom's message about what it cannot write doubles with each level
+                    raise Permanent(f"sequences are nested more than {DEEPEST_NESTING} deep")
+                element.value = [_carried_over(item, big, depth + 1) for item in element.value]
             elif big and element.VR in WORD_SIZES and isinstance(element.value, bytes):
                 # pydicom keeps these as they are
                 element.value = _swapped(element.value, WORD_SIZES[element.VR])

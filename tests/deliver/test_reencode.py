@@ -509,3 +509,19 @@ def test_pydicoms_files_are_the_same_in_the_other_syntax(target: str, tmp_path: 
             wrong[path.name] = (syntax, found_differences)
     assert wrong == {}
     assert compared > 20
+
+
+@pytest.mark.parametrize("depth", [100, 2000])
+def test_sequences_nested_too_deeply_are_refused_in_little_memory(depth: int, tmp_path: Path) -> None:
+    nested = b""
+    for _ in range(depth):
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(nested)) + nested
+        nested = struct.pack("<HH2s2xI", 0xFFFA, 0xFFFA, b"SQ", len(item)) + item
+    path = tmp_path / "nested.dcm"
+    path.write_bytes(nested)
+    outgoing = outgoing_of(path, ExplicitVRLittleEndian, 0)
+    with (
+        pytest.raises(Permanent, match=r"nested more than 64 deep|cannot be written"),
+        reencoded(outgoing, ImplicitVRLittleEndian, tmp_path / "workspace"),
+    ):
+        pass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -213,15 +214,13 @@ def test_another_instance_of_the_same_uid_is_a_failure(run: Run, tmp_path: Path)
 
 
 def test_sequences_without_end_are_told_in_words(run: Run, tmp_path: Path) -> None:
-    path = make_file(tmp_path, PatientID="P1")
-    dataset = pydicom.dcmread(path)
-    inner = pydicom.Dataset()
+    path = make_file(tmp_path, PatientID="P1", pixels=0)
+    nested = b""
     for _ in range(400):
-        outer = pydicom.Dataset()
-        outer.ReferencedImageSequence = [inner]
-        inner = outer
-    dataset.ReferencedImageSequence = inner.ReferencedImageSequence
-    dataset.save_as(path)
+        item = struct.pack("<HHI", 0xFFFE, 0xE000, len(nested)) + nested
+        nested = struct.pack("<HH2s2xI", 0x0054, 0x0220, b"SQ", len(item)) + item
+    with open(path, "ab") as file:
+        file.write(nested)
     (tried,) = run(path)
     assert tried.ending is Ending.FAILED
     assert "nested too deeply" in tried.reason
