@@ -27,7 +27,6 @@ WANTED: Final[Mapping[int, str]] = {
     0x00080021: "SeriesDate",
     0x00080030: "StudyTime",
     0x00080031: "SeriesTime",
-    0x00080021: "SeriesDate",
     0x00080050: "AccessionNumber",
     0x00080060: "Modality",
     0x00081030: "StudyDescription",
