@@ -114,7 +114,7 @@ def test_no_query_for_each_instance_or_for_status_scans_the_tables(crowded: Any)
         ),
         "fail_removed": lambda connection: leases.fail_removed(connection, [(NODE, "a"), (NODE, "b")]),
         "topics": decisions.pending_topics,
-        "retention": lambda connection: retention._forget_chunk(connection, 0),
+        "retention": lambda connection: retention._finished(connection, 0, (-1, -1)),
         "failed reasons": standing.failed_reasons,
         "open follow-ups": standing.open_follow_ups,
         "open notifications": standing.open_notifications,
