@@ -5,12 +5,10 @@ from __future__ import annotations
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -18,7 +16,7 @@ import sqlalchemy as sa
 
 from karnak_core.database import Database, open_database
 from karnak_core.spool.files import SpoolFolder
-from karnak_core.testing import missing
+from karnak_core.testing import missing, run_raw_http
 
 
 @pytest.fixture(scope="session")
@@ -87,36 +85,8 @@ def spool_folder(tmp_path: Path) -> SpoolFolder:
     return SpoolFolder(tmp_path / "spool")
 
 
-@contextmanager
-def _dribbling(head: bytes) -> Iterator[str]:
-    """Answer one request with ``head``, and then with a byte at a time; the end comes after ten seconds only."""
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        gone = threading.Event()
-
-        def answer() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(head)
-                for _ in range(200):
-                    if gone.wait(0.05):
-                        return
-                    try:
-                        connection.sendall(b"a")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        try:
-            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-        finally:
-            gone.set()
-            thread.join(10)
-
-
 @pytest.fixture(params=[b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\n", b"HTTP/1.1 200 OK\r\nX-Long: "])
 def dribbling(request: pytest.FixtureRequest) -> Iterator[Callable[[], str]]:
     """Start web services whose body, or whose header, dribbles; returns the URL."""
     with ExitStack() as services:
-        yield lambda: services.enter_context(_dribbling(request.param))
+        yield lambda: f"http://127.0.0.1:{services.enter_context(run_raw_http(request.param, then=b'a'))}"

@@ -30,6 +30,7 @@ from karnak_core.testing.peers import (
     send,
     storescu,
 )
+from karnak_core.testing.raw_http import run_raw_http
 from karnak_core.testing.waiting import free_port, listens, missing, wait_until
 
 __all__ = [
@@ -55,6 +56,7 @@ __all__ = [
     "run_gateway",
     "run_mail_server",
     "run_orthanc",
+    "run_raw_http",
     "run_store_scp",
     "run_storescp",
     "send",

@@ -127,8 +127,10 @@ class WatchedConnection(HTTPConnection):
         unsent, since, pause = self._unsent(), time.monotonic(), 0.0005
         while unsent:
             if self._tls:
-                # what can be read may be a session ticket (RFC 8446 section 4.6.1), and would be so for ever
-                time.sleep(pause)
+                # what can be read may be a session ticket (RFC 8446 section 4.6.1), and would be so for ever: asked is
+                # for an end only. After a reset what was unconfirmed stays so
+                if self._poll(0, pause):
+                    return
             elif self._poll(select.POLLIN, pause):
                 return
             pause = min(2 * pause, LOOK, self.patience / 4)

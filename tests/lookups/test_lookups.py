@@ -22,6 +22,7 @@ from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryabl
 from karnak_core.lookups import Absent, Lookups
 from karnak_core.lookups.answers import FAILURE_SECONDS
 from karnak_core.lookups.web import LONGEST_ANSWER
+from karnak_core.testing import run_raw_http
 
 PATIENT = "PID-4711"
 
@@ -296,21 +297,10 @@ def test_a_service_that_is_down_is_asked_again_later() -> None:
 
 
 def test_what_does_not_speak_http_is_somebody_to_talk_to() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-
-        def greet() -> None:
-            connection, _ = server.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"220 mail.example ESMTP\r\n")
-
-        thread = threading.Thread(target=greet)
-        thread.start()
-        port = server.getsockname()[1]
+    with run_raw_http(b"220 mail.example ESMTP\r\n") as port:
         lookup = Lookup(method="GET", url=f"http://127.0.0.1:{port}/", body=None, authenticator=None)
         lookups = Lookups({})
         found = failure(lambda: lookups.fetch(lookup))
-        thread.join(10)
         lookups.close()
     assert isinstance(found, Misconfigured)
     assert found.reason == f"API 127.0.0.1:{port} answers something that is no HTTP"

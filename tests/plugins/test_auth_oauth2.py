@@ -26,6 +26,7 @@ from karnak_core import hookspecs
 from karnak_core.errors import Misconfigured
 from karnak_core.model import Authenticator, OpenContext
 from karnak_core.plugins import load
+from karnak_core.testing import run_raw_http
 from karnak_plugins import auth_oauth2
 from karnak_plugins.auth_oauth2 import OAUTH2
 from karnak_plugins.auth_oauth2.bearer import FetchedToken
@@ -436,43 +437,15 @@ def test_slow_server_is_not_waited_for(server: Server) -> None:
     ],
 )
 def test_server_that_does_not_speak_http_holds_the_destination(sent: bytes, words: str) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-
-        def answer() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(sent)
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/t"
-        reason = failure(opened(token_url=url, client_id="c", client_secret=SECRET))
-        thread.join(10)
+    with run_raw_http(sent) as port:
+        reason = failure(opened(token_url=f"http://127.0.0.1:{port}/t", client_id="c", client_secret=SECRET))
     assert reason.endswith(words)
 
 
-def test_endless_drops_of_an_answer_are_not_waited_for(server: Server) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        stop = threading.Event()
-
-        def answer() -> None:
-            connection, _ = listening.accept()
-            with connection:
-                connection.recv(65536)
-                connection.sendall(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-                while not stop.wait(0.02):
-                    try:
-                        connection.sendall(b"1\r\n \r\n")
-                    except OSError:
-                        return
-
-        thread = threading.Thread(target=answer, daemon=True)
-        thread.start()
-        url = f"http://127.0.0.1:{listening.getsockname()[1]}/t"
+def test_endless_drops_of_an_answer_are_not_waited_for() -> None:
+    with run_raw_http(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", then=b"1\r\n \r\n", every=0.02) as port:
+        url = f"http://127.0.0.1:{port}/t"
         reason = failure(opened(token_url=url, client_id="c", client_secret=SECRET, timeout=0.2))
-        stop.set()
-        thread.join(10)
     assert reason.endswith("does not come to an end of its answer within 0.4 s")
 
 

@@ -26,7 +26,7 @@ from scripted import (
 
 from karnak_core.errors import Misconfigured, Unreachable
 from karnak_core.model import Outgoing, Sent
-from karnak_core.testing import free_port
+from karnak_core.testing import free_port, run_raw_http
 from karnak_plugins.stow_dest.stow import StoreOverHTTP
 
 
@@ -162,17 +162,7 @@ def test_time_limit_is_on_bytes_that_move_not_on_the_whole(make_part: MakePart, 
 def test_a_port_of_another_protocol_holds_the_destination(
     make_part: MakePart, make_instances: MakeInstances, said: bytes
 ) -> None:
-    with closing(socket.create_server(("127.0.0.1", 0))) as listening:
-
-        def run() -> None:
-            sock, _ = listening.accept()
-            with closing(sock):
-                sock.recv(65536)
-                sock.sendall(said)
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        ((_, answer),) = make_part(f"http://127.0.0.1:{listening.getsockname()[1]}").send_batch(make_instances())
-        thread.join()
+    with run_raw_http(said) as port:
+        ((_, answer),) = make_part(f"http://127.0.0.1:{port}").send_batch(make_instances())
     assert isinstance(answer, Misconfigured)
     assert "does not speak HTTP" in answer.reason

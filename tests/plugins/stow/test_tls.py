@@ -5,7 +5,9 @@ from __future__ import annotations
 import shutil
 import socket
 import ssl
+import struct
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -184,6 +186,32 @@ def test_a_handshake_that_does_not_go_on_ends(make_part: MakePart, make_instance
         part = make_part(f"https://127.0.0.1:{listening.getsockname()[1]}", connect_timeout="0.5 s")
         with pytest.raises(Unreachable, match="TLS: the peer did not finish the TLS handshake in time"):
             part.send(make_instances()[0])
+
+
+def test_a_reset_while_bytes_are_on_their_way_is_noticed_at_once(
+    files: Files, make_part: MakePart, make_instances: MakeInstances
+) -> None:
+    """The system goes on counting those bytes as unconfirmed, for ever."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        # the window is far smaller than the request, and what we send is taken whole by our own system
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+
+        def run() -> None:
+            with files.server_context().wrap_socket(listening.accept()[0], server_side=True) as secured:
+                time.sleep(0.3)
+                secured.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        url = f"https://127.0.0.1:{listening.getsockname()[1]}"
+        part = make_part(url, tls={"ca": files.ca}, timeout=60)
+        started = time.monotonic()
+        ((_, answer),) = part.send_batch(make_instances(pixels=100))
+        took = time.monotonic() - started
+        thread.join(10)
+    assert isinstance(answer, Unreachable)
+    assert answer.reason.endswith("closed the connection without an answer")
+    assert took < 30
 
 
 def test_an_early_answer_is_read_over_tls(
