@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 import csv
-import functools
 import json
 import sys
-from collections.abc import Callable
 from contextlib import closing
 from datetime import UTC, datetime
 from typing import Any, TextIO
 
 import click
 
+from karnak_core.commands import choosing
 from karnak_core.commands.cells import cell
 from karnak_core.commands.common import Place, data_options, fail, who
 from karnak_core.commands.delivery_detail import detail, print_detail
-from karnak_core.commands.people import console, state, table
+from karnak_core.commands.people import state
 from karnak_core.commands.series_sheet import COLUMNS, series_rows
 from karnak_core.commands.study_tree import print_studies, study_json
 from karnak_core.config.store import Following
@@ -25,9 +24,6 @@ from karnak_core.spool import aggregates, decisions, wakeups
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.views import FIELDS, Filter
 from karnak_core.spool.views import deliveries as select_deliveries
-
-#: numbers in the decisions' table of choices
-ALL_STATES = [state.value for state in State]
 
 
 class Moment(click.ParamType[int]):
@@ -46,60 +42,32 @@ class Moment(click.ParamType[int]):
         return int(moment.astimezone(UTC).timestamp() * 1000)
 
 
-def filter_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    """Add the options that choose deliveries; the command gets them as ``chosen``."""
+LISTED: choosing.Columns = {
+    "id": "id",
+    "destination": choosing.where,
+    "state": lambda row: state(row["state"]),
+    "attempts": "attempts",
+    "received": "received_at",
+    "SOP instance": "sop_instance_uid",
+    "reason": "reason",
+}
 
-    @click.option("--id", "ids", type=int, multiple=True, help="Delivery number; may be repeated.")
-    @click.option("--node", "forward_node", help="Forward node.")
-    @click.option("--destination", help="Destination name, or NODE/NAME.")
-    @click.option("--state", "states", type=click.Choice(ALL_STATES), multiple=True, help="May be repeated.")
-    @click.option("--study", "study_instance_uid", help="Study Instance UID, original or sent.")
-    @click.option("--series", "series_instance_uid", help="Series Instance UID, original or sent.")
-    @click.option("--instance", "--sop", "sop_instance_uid", help="SOP Instance UID, original or sent.")
-    @click.option("--since", type=Moment(), help="Received at or after.")
-    @click.option("--until", type=Moment(), help="Received before.")
-    @click.option("--changed-since", type=Moment(), help="Received, ended or decided about at or after.")
-    @click.option("--changed-until", type=Moment(), help="Last received, ended or decided about before.")
-    @click.option("--patient", "patient_id", help="Patient ID, original or sent.")
-    @click.option("--text", help="Part of a reason, a UID, a patient's ID or name, an accession number, a description.")
-    @functools.wraps(command)
-    def with_filter(
-        *arguments: Any,
-        ids: tuple[int, ...],
-        forward_node: str | None,
-        destination: str | None,
-        states: tuple[str, ...],
-        study_instance_uid: str | None,
-        series_instance_uid: str | None,
-        sop_instance_uid: str | None,
-        since: int | None,
-        until: int | None,
-        changed_since: int | None,
-        changed_until: int | None,
-        patient_id: str | None,
-        text: str | None,
-        **options: Any,
-    ) -> Any:
-        if destination and "/" in destination:
-            forward_node, destination = destination.rsplit("/", 1)
-        chosen = Filter(
-            ids=ids,
-            forward_node=forward_node,
-            destination=destination,
-            states=tuple(State(state) for state in states),
-            study_instance_uid=study_instance_uid,
-            series_instance_uid=series_instance_uid,
-            sop_instance_uid=sop_instance_uid,
-            since=since,
-            until=until,
-            changed_since=changed_since,
-            changed_until=changed_until,
-            patient_id=patient_id,
-            text=text,
-        )
-        return command(*arguments, chosen=chosen, **options)
-
-    return with_filter
+filter_options = choosing.filter_options(
+    Filter,
+    choosing.IDS,
+    choosing.NODE,
+    choosing.DESTINATION,
+    choosing.states_option([state.value for state in State]),
+    choosing.STUDY,
+    choosing.SERIES,
+    click.option("--instance", "--sop", "sop_instance_uid", help="SOP Instance UID, original or sent."),
+    click.option("--since", type=Moment(), help="Received at or after."),
+    click.option("--until", type=Moment(), help="Received before."),
+    click.option("--changed-since", type=Moment(), help="Received, ended or decided about at or after."),
+    click.option("--changed-until", type=Moment(), help="Last received, ended or decided about before."),
+    click.option("--patient", "patient_id", help="Patient ID, original or sent."),
+    click.option("--text", help="Part of a reason, a UID, a patient's ID or name, an accession number, a description."),
+)
 
 
 @click.group()
@@ -109,36 +77,17 @@ def deliveries() -> None:
 
 @deliveries.command("list")
 @filter_options
-@click.option("--limit", type=click.IntRange(1), help="At most this many.  [default: 100; with --json: all]")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object a line, for programs.")
+@choosing.list_options
 @data_options
 def list_(place: Place, chosen: Filter, limit: int | None, as_json: bool) -> None:
     """List deliveries, the newest first."""
-    with place.open_existing().read() as connection:
-        if as_json:
-            for row in select_deliveries(connection, chosen, limit=limit, newest_first=True):
-                click.echo(json.dumps(row))
-            return
-        rows = list(select_deliveries(connection, chosen, limit=limit or 100, newest_first=True))
-    console().print(
-        table(
-            ("id", "destination", "state", "attempts", "received", "SOP instance", "reason"),
-            (
-                (
-                    row["id"],
-                    f"{row['forward_node']}/{row['destination']}",
-                    state(row["state"]),
-                    row["attempts"],
-                    row["received_at"],
-                    row["sop_instance_uid"],
-                    row["reason"],
-                )
-                for row in rows
-            ),
-        )
+    choosing.print_rows(
+        place,
+        lambda connection, most: select_deliveries(connection, chosen, limit=most, newest_first=True),
+        LISTED,
+        limit=limit,
+        as_json=as_json,
     )
-    if limit is None and len(rows) == 100:
-        click.echo("the newest 100 are shown; --limit shows more", err=True)
 
 
 @deliveries.command()
@@ -159,11 +108,10 @@ def show(place: Place, number: int, as_json: bool) -> None:
 
 @deliveries.command()
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="Needed to retry without any filter.")
+@choosing.decision_options("retry")
 @data_options
-def retry(place: Place, chosen: Filter, everything: bool) -> None:
+def retry(place: Place, chosen: Filter) -> None:
     """Try failed deliveries again, and pending ones now."""
-    _need_filter(chosen, everything)
     database = place.open_existing()
     with database.write() as connection:
         count = decisions.retry(connection, chosen, who())
@@ -175,12 +123,11 @@ def retry(place: Place, chosen: Filter, everything: bool) -> None:
 
 @deliveries.command()
 @filter_options
-@click.option("--all", "everything", is_flag=True, help="Needed to discard without any filter.")
+@choosing.decision_options("discard")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @data_options
-def discard(place: Place, chosen: Filter, everything: bool, yes: bool) -> None:
+def discard(place: Place, chosen: Filter, yes: bool) -> None:
     """Give up failed and pending deliveries; their files go when nothing else needs them."""
-    _need_filter(chosen, everything)
     if not yes:
         click.confirm("Discarded instances are not sent. Go on?", abort=True)
     with place.open_existing().write() as connection:
@@ -239,8 +186,3 @@ def studies(place: Place, chosen: Filter, limit: int, offset: int, as_json: bool
     print_studies(page.studies)
     if page.total > offset + len(page.studies):
         click.echo(f"{len(page.studies)} of {page.total} studies; --offset {offset + limit} shows more", err=True)
-
-
-def _need_filter(chosen: Filter, everything: bool) -> None:
-    if chosen == Filter() and not everything:
-        fail("name what to change by a filter, or say --all", 2)
