@@ -236,6 +236,8 @@ follow_up = sa.Table(
     sa.Column("decided_by", sa.String(128), nullable=True),
     # the UIDs, SOP class and facts that went out
     sa.Column("sent", sa.JSON, nullable=False),
+    # of the configuration by which the instance brought the subject in; 0: an earlier version of the program did not say
+    sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("forward_node", "destination", "part", "subject"),
     sa.Index(
         "ix_follow_up_open",
@@ -301,11 +303,14 @@ notification = sa.Table(
     sa.Column("summary", sa.JSON, nullable=False),
     sa.Index(
         "ix_notification_open",
+        # failed ones may be many, and are not looked at again and again
+        "state",
         "not_before",
         sqlite_where=sa.text("not_before IS NOT NULL"),
         postgresql_where=sa.text("not_before IS NOT NULL"),
     ),
     sa.Index(None, "finished_at"),
+    sa.Index(None, "study_instance_uid"),
 )
 
 #: running totals, so that no count has to visit finished rows
