@@ -85,7 +85,7 @@ def badge(counts: Counts) -> str:
 def numbers(counts: Counts) -> str:
     """Return what became of how many."""
     told = [f"[{style}]{getattr(counts, name)} {name}[/]" for name, style in TOLD if getattr(counts, name)]
-    again = f", {counts.retries} retries" if counts.retries else ""
+    again = f", {counts.retries} {'retry' if counts.retries == 1 else 'retries'}" if counts.retries else ""
     return f"{counts.instances} instance{'' if counts.instances == 1 else 's'}: {', '.join(told)}{again}"
 
 
