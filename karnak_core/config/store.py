@@ -289,6 +289,13 @@ class Following:
         """Version and configuration that belong together."""
         return self._current
 
+    def is_up_to_date(self) -> bool:
+        """Look for a newer version; say whether what applied until now is the newest: what it lacks was removed.
+
+        Where it is not, others may follow a newer version already, and what they have stored is of that.
+        """
+        return not self.refresh() and self._seen == self._current[0]
+
     def refresh(self) -> bool:
         """Look for a newer version; say whether the configuration has changed.
 

@@ -236,7 +236,7 @@ follow_up = sa.Table(
     sa.Column("decided_by", sa.String(128), nullable=True),
     # the UIDs, SOP class and facts that went out
     sa.Column("sent", sa.JSON, nullable=False),
-    # of the configuration by which the instance brought the subject in; 0: an earlier version of the program did not say
+    # of the configuration by which the instance brought the subject in; 0: not known
     sa.Column("version", sa.BigInteger, nullable=False, server_default="0"),
     sa.UniqueConstraint("forward_node", "destination", "part", "subject"),
     sa.Index(

@@ -244,6 +244,7 @@ class DeliveryProcess:
                 Watcher(part=key, interval=round(one.interval * 1000))
                 for key, one in by_key(destination.notifications).items()
             ),
+            version=self._following.version,
             clinical=clinical_log(configuration, destination, context.data_directory),
             rule=RetryRule(
                 first=destination.retry_first,

@@ -54,6 +54,8 @@ class Route:
     rule: RetryRule
     #: who is told about studies
     watchers: tuple[Watcher, ...] = ()
+    #: of the configuration that it was made of
+    version: int = 0
     #: where it is written down which de-identified instance was which; None: nowhere
     clinical: ClinicalLog | None = None
 
@@ -221,7 +223,12 @@ class Worker:
         known = self._known
         with self._database.write() as connection:
             removable = leases.settle(
-                connection, self._owner, outcomes, since=self._claimed_at, watchers=self._route.watchers
+                connection,
+                self._owner,
+                outcomes,
+                since=self._claimed_at,
+                watchers=self._route.watchers,
+                version=self._route.version,
             )
             if error is not None:
                 known = health.note_failure(

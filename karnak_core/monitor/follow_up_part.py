@@ -84,6 +84,11 @@ class FollowUpPart:
             self._active -= 1
         self._close_if_unused()
 
+    @property
+    def retired(self) -> bool:
+        """Say whether its settings are no longer those of the configuration."""
+        return self._retired
+
     def opened(self) -> FollowUp:
         """Return the open part."""
         with self._lock:

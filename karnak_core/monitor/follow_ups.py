@@ -69,6 +69,8 @@ class FollowUps:
         self._owner = owner
         self._version: int | None = None
         self._parts: dict[Part, FollowUpPart] = {}
+        #: with other settings since, and what waits for them not yet woken
+        self._changed: set[Part] = set()
         #: held while leasing: what we have leased is in ``_under_way``, or nobody knows
         self._leasing = threading.Lock()
         self._under_way: set[int] = set()
@@ -95,6 +97,7 @@ class FollowUps:
     def look(self, stop: threading.Event) -> float:
         """Begin what is due; return for how many seconds there is nothing more to begin."""
         self._follow()
+        self._wake_changed()
         if self._doubt:
             self._give_back_unknown()
         with self._database.read() as connection:
@@ -105,6 +108,8 @@ class FollowUps:
             part = self._parts.get(some.of)
             if part is None:
                 self._orphaned(some.of)
+                if self._following.version != self._version:
+                    return 0.0
             elif not part.held:
                 for _ in range(part.take(some.due)):
                     self._begin(part, stop)
@@ -207,24 +212,26 @@ class FollowUps:
                         else follow_ups.done(connection, row, self._owner, result.words)
                     )
                 case Misconfigured() as error:
-                    wait = part.longest * random.uniform(0.5, 1.0)
+                    wait = 0.0 if part.retired else part.longest * random.uniform(0.5, 1.0)
                     follow_ups.again(connection, row, self._owner, error.reason, _in(wait), counts=False)
                 case Retryable() as error if now_ms() - row.since <= part.give_up_after * 1000:
                     wait = back_off(row.attempts + 1, part.first, part.longest)
                     if error.retry_after is not None:
                         wait = min(max(wait, error.retry_after), part.longest)
+                    # other settings may help
+                    wait = 0.0 if part.retired else wait
                     follow_ups.again(connection, row, self._owner, error.reason, _in(wait), counts=True)
                 case error:
                     given_up = "given up: " if isinstance(error, Retryable) else ""
-                    follow_ups.failed(connection, row, self._owner, f"{given_up}{error.reason}")
-                    logger.error("follow-up %s of %s/%s failed: %s", part.key[2], *part.key[:2], error.reason)
+                    if follow_ups.failed(connection, row, self._owner, f"{given_up}{error.reason}"):
+                        logger.error("follow-up %s of %s/%s failed: %s", part.key[2], *part.key[:2], error.reason)
             if recovered:
                 follow_ups.due_now(connection, part.key)
         return removable
 
     def _follow(self) -> None:
         """Open, replace and close, so that it fits the configuration."""
-        version, configuration = self._following.version, self._following.configuration
+        version, configuration = self._following.current
         if version == self._version:
             return
         parts: dict[Part, FollowUpPart] = {}
@@ -233,7 +240,6 @@ class FollowUps:
                 for key, configured in by_key(destination.follow_ups).items():
                     part = self._make(configuration, (node.ae_title, destination.name, key), destination, configured)
                     parts[part.key] = part
-        changed = []
         for of, before in self._parts.items():
             after = parts.get(of)
             if after is not None and after.same_as(before):
@@ -242,12 +248,15 @@ class FollowUps:
                 parts[of] = before
             else:
                 before.retire()
-                changed += [of] if after is not None else []
+                self._changed.add(of)
         self._parts, self._version = parts, version
-        for of in changed:
-            # what kept it from being done may be over
+
+    def _wake_changed(self) -> None:
+        """Have tried what waits for follow-ups with other settings: what kept it from being done may be over."""
+        for of in list(self._changed):
             with self._database.write() as connection:
                 follow_ups.due_now(connection, of)
+            self._changed.discard(of)
 
     def _make(
         self, configuration: Configuration, key: Part, destination: Destination, configured: Configured
@@ -264,26 +273,30 @@ class FollowUps:
 
     def _orphaned(self, of: Part) -> None:
         """Have what waits for a follow-up that is no more done by its successor, or else fail it."""
-        if self._following.refresh() or self._following.version != self._version:
+        if not self._following.is_up_to_date() or self._following.version != self._version:
             # it may be a new one
-            self._bell.ring()
             return
         successors = [
             part
             for part in self._parts.values()
             if part.key[:2] == of[:2] and not part.configured.name and of[2].startswith(f"{part.configured.type}-")
         ]
-        removable: list[str] = []
-        with self._database.write() as connection:
-            if len(successors) == 1:
-                # its keys were changed, and so its key, which is made of them
-                count, removable = follow_ups.rename(connection, of, successors[0].key[2])
-                words = "are done by the one that has taken its place"
-            else:
-                count = follow_ups.fail_removed(connection, of)
-                words = "failed"
-        self._folder.remove(removable)
-        logger.warning("%s/%s: a follow-up was removed from the configuration; %d %s", *of[:2], count, words)
+        # its keys were changed, and so its key, which is made of them
+        successor = successors[0].key[2] if len(successors) == 1 else None
+        total = 0
+        while True:
+            removable: list[str] = []
+            with self._database.write() as connection:
+                if successor is not None:
+                    count, removable = follow_ups.rename(connection, of, successor)
+                else:
+                    count = follow_ups.fail_removed(connection, of)
+            self._folder.remove(removable)
+            total += count
+            if count < follow_ups.CHUNK:
+                break
+        words = "failed" if successor is None else "are done by the one that has taken its place"
+        logger.warning("%s/%s: a follow-up was removed from the configuration; %d %s", *of[:2], total, words)
         self._bell.ring()
 
 

@@ -1,4 +1,4 @@
-"""Forget what has had its time: what followed deliveries, and pseudonyms that have expired."""
+"""Forget what has had its time: what followed deliveries, pseudonyms that have expired, and bytes nobody needs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from typing import Final
 from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.pseudonyms import store as pseudonyms
-from karnak_core.spool import retention
+from karnak_core.spool import retention, unneeded
+from karnak_core.spool.files import SpoolFolder
 
 logger = logging.getLogger(__name__)
 
@@ -19,8 +20,9 @@ SECONDS: Final = 600.0
 class Housekeeping:
     """Forgets every now and then; any number of gateways on one ledger may."""
 
-    def __init__(self, database: Database, following: Following) -> None:
+    def __init__(self, database: Database, folder: SpoolFolder, following: Following) -> None:
         self._database = database
+        self._folder = folder
         self._following = following
 
     def run(self, stop: threading.Event) -> None:
@@ -36,8 +38,22 @@ class Housekeeping:
         """Forget once."""
         days = self._following.configuration.storage.retention_days
         counts = retention.forget_afterwards(self._database, days=days)
+        counts["instance that nothing needs"] = self._forget_left()
         with self._database.write() as connection:
             counts["expired pseudonym"] = pseudonyms.forget_expired(connection)
         if any(counts.values()):
             told = ", ".join(f"{count} of {name.replace('_', ' ')}" for name, count in counts.items() if count)
             logger.info("housekeeping: forgotten: %s", told)
+
+    def _forget_left(self) -> int:
+        """Remove what could not be removed with the last that needed it, as others were at it; return how many."""
+        count = 0
+        while True:
+            with self._database.read() as connection:
+                some = unneeded.left(connection)
+            if not some:
+                return count
+            with self._database.write() as connection:
+                removable = unneeded.forget_left(connection, some)
+            self._folder.remove(removable)
+            count += len(some)

@@ -61,5 +61,5 @@ def make_loops(around: Surroundings) -> Mapping[str, Loop]:
             around.data_directory,
             lambda: of_follow_ups(follow_ups.expiries()),
         ),
-        "housekeeping": Housekeeping(around.database, around.following),
+        "housekeeping": Housekeeping(around.database, around.folder, around.following),
     }

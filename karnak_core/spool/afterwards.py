@@ -23,31 +23,75 @@ class Watcher:
     interval: int
 
 
-def store_due(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]]) -> None:
-    """Store what is to be done after these were sent; what was stored for its subject before is left as it is."""
+def store_due(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]], version: int = 0) -> list[int]:
+    """Store what is to be done after these were sent; what was stored for its subject before is left as it is.
+
+    What is still to be done is, from then on, for the instance that newer settings brought in: the one before may not
+    meet them. Return the instances that are no longer needed for it.
+
+    Parameters
+    ----------
+    version
+        Of the configuration by which these were delivered.
+    """
     now = now_ms()
-    rows = [
-        {
-            "instance_id": item.instance.id,
-            "delivery_id": item.id,
-            "forward_node": item.instance.forward_node,
-            "destination": item.destination,
-            "part": due.part,
-            "subject": due.subject,
-            "state": State.FAILED.value if due.problem else State.PENDING.value,
-            "reason": due.problem,
-            "not_before": now,
-            "created_at": now,
-            "finished_at": now if due.problem else None,
-            "sent": _sent(outcome),
-        }
-        for item, outcome in settled
-        for due in outcome.due
-    ]
-    if rows:
-        # always in the same order: two transactions never wait for one another
-        rows.sort(key=lambda row: (row["forward_node"], row["destination"], row["part"], row["subject"]))
+    due: dict[tuple[str, ...], dict[str, Any]] = {}
+    for item, outcome in settled:
+        for one in outcome.due:
+            # the first of several with one subject
+            due.setdefault(
+                (item.instance.forward_node, item.destination, one.part, one.subject),
+                {
+                    "instance_id": item.instance.id,
+                    "delivery_id": item.id,
+                    "forward_node": item.instance.forward_node,
+                    "destination": item.destination,
+                    "part": one.part,
+                    "subject": one.subject,
+                    "state": State.FAILED.value if one.problem else State.PENDING.value,
+                    "reason": one.problem,
+                    "not_before": now,
+                    "created_at": now,
+                    "finished_at": now if one.problem else None,
+                    "sent": _sent(outcome),
+                    "version": version,
+                },
+            )
+    replaced: list[int] = []
+    # always in the same order: two transactions never wait for one another
+    rows = [due[key] for key in sorted(due)]
+    while rows:
         connection.execute(_store(connection.dialect.name), rows)
+        rows = _take_over(connection, rows, version, replaced) if version else []
+    return replaced
+
+
+def _take_over(
+    connection: sa.Connection, rows: Sequence[dict[str, Any]], version: int, replaced: list[int]
+) -> list[dict[str, Any]]:
+    """Put these in the place of what older settings brought in and is still to be done.
+
+    Add to ``replaced`` whose place was taken; return those that are to be stored anew: what was there is forgotten.
+    """
+    gone = []
+    older: dict[int, dict[str, Any]] = {}
+    for row in rows:
+        found = connection.execute(_FIND, {name: row[name] for name in _KEY}).first()
+        if found is None:
+            gone.append(row)
+        elif found.not_before is not None and found.version < version:
+            older[found.id] = row
+    if older:
+        locked = {one.id: one for one in connection.execute(_LOCK, {"ids": list(older)})}
+        for number, row in older.items():
+            found = locked.get(number)
+            if found is None:
+                gone.append(row)
+            elif found.not_before is not None and found.version < version:
+                values = {name: row[name] for name in ("instance_id", "delivery_id", "sent", "version")}
+                connection.execute(sa.update(follow_up).where(follow_up.c.id == number).values(values))
+                replaced.append(found.instance_id)
+    return gone
 
 
 def watch(connection: sa.Connection, settled: Sequence[tuple[Delivery, Outcome]], watchers: Sequence[Watcher]) -> None:
@@ -103,6 +147,20 @@ def _sent(outcome: Outcome) -> dict[str, Any]:
         "transfer_syntax_uid": outgoing.transfer_syntax_uid,
         "facts": None if outgoing.facts is None else dict(outgoing.facts),
     }
+
+
+_KEY = ("forward_node", "destination", "part", "subject")
+
+_COLUMNS = (follow_up.c.id, follow_up.c.instance_id, follow_up.c.not_before, follow_up.c.version)
+
+_FIND = sa.select(*_COLUMNS).where(*(follow_up.c[name] == sa.bindparam(name) for name in _KEY))
+
+_LOCK = (
+    sa.select(*_COLUMNS)
+    .where(follow_up.c.id.in_(sa.bindparam("ids", expanding=True)))
+    .order_by(follow_up.c.id)
+    .with_for_update()
+)
 
 
 @cache

@@ -8,7 +8,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import State, now_ms
-from karnak_core.spool import afterwards, health, history, leases, tallies, wakeups
+from karnak_core.spool import afterwards, health, history, tallies, unneeded, wakeups
 from karnak_core.spool.views import Filter, matching
 
 
@@ -69,8 +69,8 @@ def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, li
             Counter((row.forward_node, row.destination, State.DISCARDED.value) for row in rows),
         )
         instances = sorted({row.instance_id for row in rows})
-        leases.lock_instances(connection, instances)
-        removable += leases.forget_files(connection, instances)
+        unneeded.lock_instances(connection, instances)
+        removable += unneeded.forget_files(connection, instances)
     return len(ids), removable
 
 

@@ -11,16 +11,14 @@ import sqlalchemy as sa
 from karnak_core.database.tables import delivery, follow_up, instance
 from karnak_core.model import State, now_ms
 from karnak_core.spool import afterwards
-from karnak_core.spool.follow_ups import DONE, forget_instances
-from karnak_core.spool.leases import lock_instances
+from karnak_core.spool.follow_ups import CHUNK, DONE
+from karnak_core.spool.unneeded import forget_instances, lock_idle, lock_instances
 from karnak_core.spool.views import iso
 
 S = TypeVar("S", bound=sa.Select[Any])
 
 #: every state that a follow-up can be in
 STATES: Final = (State.PENDING.value, State.LEASED.value, DONE, State.FAILED.value, State.DISCARDED.value)
-#: rows changed at once
-CHUNK: Final = 500
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -108,48 +106,64 @@ def retry(connection: sa.Connection, chosen: Filter, by: str) -> int:
         Who decides; stored with the follow-up.
     """
     now = now_ms()
-    rows = _undone(connection, chosen)
-    for chunk in _chunks(rows):
+    count = 0
+    for ids in _undone(connection, chosen):
+        rows = _locked(connection, chosen, ids)
         connection.execute(
-            sa.update(follow_up)
-            .where(follow_up.c.id.in_([row.id for row in chunk]))
-            .values(state=State.PENDING, not_before=now, attempts=0, finished_at=None, decided_by=by, decided_at=now)
+            _of(rows).values(
+                state=State.PENDING, not_before=now, attempts=0, finished_at=None, decided_by=by, decided_at=now
+            )
         )
-        afterwards.touch(connection, [row.delivery_id for row in chunk])
-    return len(rows)
+        afterwards.touch(connection, [row.delivery_id for row in rows])
+        count += len(rows)
+    return count
 
 
 def discard(connection: sa.Connection, chosen: Filter, by: str) -> tuple[int, list[str]]:
     """Give up failed and pending follow-ups; return how many, and the files that may go once this is durable."""
     now = now_ms()
-    rows = _undone(connection, chosen)
+    count = 0
     removable: list[str] = []
-    for chunk in _chunks(rows):
-        instances = sorted({row.instance_id for row in chunk})
+    for ids in _undone(connection, chosen):
+        instances = sorted(
+            set(connection.execute(sa.select(follow_up.c.instance_id).where(follow_up.c.id.in_(ids))).scalars())
+        )
         lock_instances(connection, instances)
+        rows = _locked(connection, chosen, ids)
         connection.execute(
-            sa.update(follow_up)
-            .where(follow_up.c.id.in_([row.id for row in chunk]))
-            .values(state=State.DISCARDED, not_before=None, finished_at=now, decided_by=by, decided_at=now)
+            _of(rows).values(state=State.DISCARDED, not_before=None, finished_at=now, decided_by=by, decided_at=now)
         )
-        afterwards.touch(connection, [row.delivery_id for row in chunk])
-        removable += forget_instances(connection, instances)
-    return len(rows), removable
+        afterwards.touch(connection, [row.delivery_id for row in rows])
+        # another instance may have taken the place of one meanwhile
+        others = lock_idle(connection, {row.instance_id for row in rows} - set(instances))
+        removable += forget_instances(connection, [*instances, *others])
+        count += len(rows)
+    return count, removable
 
 
-def _undone(connection: sa.Connection, chosen: Filter) -> list[Any]:
-    """Lock and return what a person can decide about."""
+def _undone(connection: sa.Connection, chosen: Filter) -> list[list[int]]:
+    """Return what a person can decide about, in chunks."""
+    statement = _open(sa.select(follow_up.c.id), chosen).order_by(follow_up.c.id)
+    ids = list(connection.execute(statement).scalars())
+    return [ids[start : start + CHUNK] for start in range(0, len(ids), CHUNK)]
+
+
+def _locked(connection: sa.Connection, chosen: Filter, ids: list[int]) -> list[Any]:
+    """Lock those of these that can still be decided about, and return them."""
     columns: sa.Select[Any] = sa.select(*(follow_up.c[name] for name in ("id", "instance_id", "delivery_id")))
-    statement = (
-        _matching(columns, chosen)
-        .where(
-            follow_up.c.not_before.is_not(None),
-            follow_up.c.state.in_((State.FAILED.value, State.PENDING.value)),
-        )
-        .order_by(follow_up.c.id)
-        .with_for_update(of=follow_up)
+    statement = _open(columns, chosen).where(follow_up.c.id.in_(ids)).order_by(follow_up.c.id)
+    return list(connection.execute(statement.with_for_update(of=follow_up)))
+
+
+def _of(rows: list[Any]) -> sa.Update:
+    return sa.update(follow_up).where(follow_up.c.id.in_([row.id for row in rows]))
+
+
+def _open(statement: S, chosen: Filter) -> S:
+    return _matching(statement, chosen).where(
+        follow_up.c.not_before.is_not(None),
+        follow_up.c.state.in_((State.FAILED.value, State.PENDING.value)),
     )
-    return list(connection.execute(statement))
 
 
 def _matching(statement: S, chosen: Filter) -> S:
@@ -179,7 +193,3 @@ def _matching(statement: S, chosen: Filter) -> S:
         if value is not None:
             statement = statement.where(sa.or_(original == value, sent == value))
     return statement
-
-
-def _chunks(rows: list[Any]) -> list[list[Any]]:
-    return [rows[start : start + CHUNK] for start in range(0, len(rows), CHUNK)]

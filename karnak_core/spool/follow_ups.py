@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
 import sqlalchemy as sa
 
-from karnak_core.database.tables import content, delivery, follow_up, instance
+from karnak_core.database.tables import content, follow_up, instance
 from karnak_core.model import Instance, Outgoing, State, now_ms
 from karnak_core.spool import afterwards
 from karnak_core.spool.files import SpoolFolder
-from karnak_core.spool.leases import forget_files, instance_of, lock_instances
+from karnak_core.spool.leases import instance_of
 from karnak_core.spool.memory import MemoryFile
 from karnak_core.spool.texts import storable
+from karnak_core.spool.unneeded import forget_instances, lock_idle, lock_instances
 
 #: how a follow-up ended that was done; those of other states are called as deliveries are
 DONE: Final = "done"
+#: rows changed in one transaction, so that nobody waits long
+CHUNK: Final = 500
 #: of an outgoing instance whose file is no more
 NOTHING: Final = Path(os.devnull)
 
@@ -49,9 +52,11 @@ class FollowUpRow:
     #: when it was stored, or a person last asked for it again, ms
     since: int
     delivery_id: int
+    #: of the configuration by which the instance brought the subject in; another one now: another instance did since
+    version: int
     #: what was sent; its file is no more
     outgoing: Outgoing
-    #: the first instance of the subject, as received
+    #: the instance that brought the subject in, as received
     original: Instance
     #: what gives a small instance its path, to be closed; None: it is a file of the spool
     held: MemoryFile | None
@@ -83,24 +88,41 @@ def done(connection: sa.Connection, row: FollowUpRow, owner: str, words: str) ->
     lock_instances(connection, [row.original.id])
     if not _settle(connection, row, owner, state=DONE, reason=words, attempted=1, not_before=None):
         return []
-    afterwards.touch(connection, [row.delivery_id])
-    return forget_instances(connection, [row.original.id])
+    # of newer settings another instance may have brought it in meanwhile: for that one, too, it is done
+    now = connection.execute(
+        sa.select(follow_up.c.instance_id, follow_up.c.delivery_id).where(follow_up.c.id == row.id)
+    ).one()
+    afterwards.touch(connection, [row.delivery_id, now.delivery_id])
+    others = lock_idle(connection, {now.instance_id} - {row.original.id})
+    return forget_instances(connection, [row.original.id, *others])
 
 
 def forget(connection: sa.Connection, row: FollowUpRow, owner: str) -> list[str]:
-    """Forget that it was to be done, so that a later instance can have its subject done; return files as ``done``."""
+    """Forget that it was to be done, so that a later instance can have its subject done; return files as ``done``.
+
+    Where another instance has brought the subject in meanwhile, by newer settings, it is to be done for that one.
+    """
     lock_instances(connection, [row.original.id])
     mine = follow_up.c.id == row.id, follow_up.c.lease_owner == owner
-    if not connection.execute(sa.delete(follow_up).where(*mine)).rowcount:
-        return []
-    afterwards.touch(connection, [row.delivery_id])
+    same = follow_up.c.version == row.version
+    if connection.execute(sa.delete(follow_up).where(*mine, same)).rowcount:
+        afterwards.touch(connection, [row.delivery_id])
+    else:
+        _settle(connection, row, owner, state=State.PENDING, reason="", attempted=0, not_before=now_ms())
     return forget_instances(connection, [row.original.id])
 
 
-def failed(connection: sa.Connection, row: FollowUpRow, owner: str, reason: str) -> None:
-    """Store that it failed; it is kept, for a person to decide."""
-    if _settle(connection, row, owner, state=State.FAILED, reason=reason, attempted=1, not_before=now_ms()):
+def failed(connection: sa.Connection, row: FollowUpRow, owner: str, reason: str) -> bool:
+    """Store that it failed; it is kept, for a person to decide.
+
+    False: it was not, as another instance has brought the subject in meanwhile, by newer settings: it is tried with it.
+    """
+    at = now_ms()
+    if _settle(connection, row, owner, state=State.FAILED, reason=reason, attempted=1, not_before=at, same=True):
         afterwards.touch(connection, [row.delivery_id])
+        return True
+    _settle(connection, row, owner, state=State.PENDING, reason=reason, attempted=1, not_before=at)
+    return False
 
 
 def again(
@@ -133,67 +155,59 @@ def due_now(connection: sa.Connection, part: Part) -> int:
 
 
 def fail_removed(connection: sa.Connection, part: Part) -> int:
-    """Fail, and keep, what waits for a follow-up that the configuration no longer has."""
-    deliveries = list(connection.execute(sa.select(follow_up.c.delivery_id).where(_pending(part))).scalars())
-    now = now_ms()
-    count = connection.execute(
-        sa.update(follow_up)
+    """Fail, and keep, what waits for a follow-up that the configuration no longer has; up to ``CHUNK``."""
+    rows = connection.execute(
+        sa.select(follow_up.c.id, follow_up.c.delivery_id)
         .where(_pending(part))
+        .order_by(follow_up.c.id)
+        .limit(CHUNK)
+        .with_for_update()
+    ).all()
+    if not rows:
+        return 0
+    now = now_ms()
+    connection.execute(
+        sa.update(follow_up)
+        .where(follow_up.c.id.in_([row.id for row in rows]))
         .values(state=State.FAILED, reason="was removed from the configuration", finished_at=now, not_before=now)
-    ).rowcount
-    afterwards.touch(connection, deliveries)
-    return count
+    )
+    afterwards.touch(connection, [row.delivery_id for row in rows])
+    return len(rows)
 
 
 def rename(connection: sa.Connection, part: Part, new: str) -> tuple[int, list[str]]:
     """Have what waits, or failed, done by another follow-up of the destination, whose subjects it keeps.
 
-    What was done is remembered as it was. Return how many, and the files that may go once this is durable: of what the
-    other one has anyway.
+    Up to ``CHUNK``; what was done is remembered as it was. Return how many, and the files that may go once this is
+    durable: of what the other one has anyway.
     """
     node, destination, _ = part
     other = follow_up.alias("other")
-    mine = sa.and_(_open(part), follow_up.c.state.in_((State.PENDING.value, State.FAILED.value)))
-    twice = connection.execute(
-        sa.select(follow_up.c.id, follow_up.c.instance_id)
-        .where(
-            mine,
-            sa.exists().where(
-                other.c.forward_node == node,
-                other.c.destination == destination,
-                other.c.part == new,
-                other.c.subject == follow_up.c.subject,
-            ),
-        )
-        .with_for_update()
-    ).all()
-    removable: list[str] = []
-    if twice:
-        lock_instances(connection, sorted({row.instance_id for row in twice}))
-        connection.execute(
-            sa.update(follow_up)
-            .where(follow_up.c.id.in_([row.id for row in twice]))
-            .values(state=State.DISCARDED, reason="another follow-up does it", not_before=None, finished_at=now_ms())
-        )
-        removable = forget_instances(connection, [row.instance_id for row in twice])
-    moved = connection.execute(sa.update(follow_up).where(mine).values(part=new)).rowcount
-    return moved, removable
-
-
-def forget_instances(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
-    """Take the bytes from those of these instances that nothing needs, and forget those whose deliveries are forgotten.
-
-    Lock the instances before. Return the paths of files, to be removed once this is durable.
-    """
-    paths = forget_files(connection, instances)
-    connection.execute(
-        sa.delete(instance).where(
-            instance.c.id.in_(instances),
-            instance.c.path.is_(None),
-            ~sa.exists().where(delivery.c.instance_id == instance.c.id),
-        )
+    twice = sa.exists().where(
+        other.c.forward_node == node,
+        other.c.destination == destination,
+        other.c.part == new,
+        other.c.subject == follow_up.c.subject,
     )
-    return paths
+    mine = sa.and_(_open(part), follow_up.c.state.in_((State.PENDING.value, State.FAILED.value)))
+    some = sa.select(follow_up.c.id, follow_up.c.instance_id, twice.label("twice")).where(mine)
+    found = connection.execute(some.order_by(follow_up.c.id).limit(CHUNK)).all()
+    # before the rows, see there
+    locked = sorted({row.instance_id for row in found if row.twice})
+    lock_instances(connection, locked)
+    rows = connection.execute(
+        some.where(follow_up.c.id.in_([row.id for row in found])).order_by(follow_up.c.id).with_for_update(of=follow_up)
+    ).all()
+    gone = [row for row in rows if row.twice and row.instance_id in locked]
+    moved = [row.id for row in rows if not row.twice]
+    connection.execute(
+        sa.update(follow_up)
+        .where(follow_up.c.id.in_([row.id for row in gone]))
+        .values(state=State.DISCARDED, reason="another follow-up does it", not_before=None, finished_at=now_ms())
+    )
+    removable = forget_instances(connection, sorted({row.instance_id for row in gone}))
+    connection.execute(sa.update(follow_up).where(follow_up.c.id.in_(moved)).values(part=new))
+    return len(gone) + len(moved), removable
 
 
 def _open(part: Part) -> sa.ColumnElement[bool]:
@@ -219,10 +233,15 @@ def _settle(
     reason: str,
     attempted: int,
     not_before: int | None,
+    same: bool = False,
 ) -> bool:
+    """Store how it stands; ``same``: only for the instance that the row had when it was leased."""
+    mine = [follow_up.c.id == row.id, follow_up.c.lease_owner == owner]
+    if same:
+        mine.append(follow_up.c.version == row.version)
     settled = connection.execute(
         sa.update(follow_up)
-        .where(follow_up.c.id == row.id, follow_up.c.lease_owner == owner)
+        .where(*mine)
         .values(
             state=state,
             reason=storable(reason),
@@ -261,6 +280,7 @@ _CLAIM = (
         follow_up.c.created_at,
         follow_up.c.decided_at,
         follow_up.c.delivery_id,
+        follow_up.c.version,
         follow_up.c.sent,
         instance,
         content.c.data,
@@ -296,6 +316,7 @@ def _row(row: Any, folder: SpoolFolder) -> FollowUpRow:
         attempts=row.attempts,
         since=max(row.created_at, row.decided_at or 0),
         delivery_id=row.delivery_id,
+        version=row.version,
         outgoing=Outgoing(path=NOTHING, dataset_offset=0, size=0, **row.sent),
         original=instance_of(row, held.path if held else folder.path(row.path or "missing")),
         held=held,

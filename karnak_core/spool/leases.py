@@ -15,6 +15,7 @@ from karnak_core.spool import afterwards, lost, tallies, waiting
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.memory import MemoryFile
 from karnak_core.spool.texts import storable
+from karnak_core.spool.unneeded import forget_files, forget_instances, lock_idle, lock_instances
 
 
 def next_due(connection: sa.Connection, forward_node: str, destination: str) -> int | None:
@@ -47,6 +48,7 @@ def settle(
     *,
     since: int = 0,
     watchers: Sequence[afterwards.Watcher] = (),
+    version: int = 0,
 ) -> list[str]:
     """Store how leased deliveries ended; return the spool files that nothing needs any more.
 
@@ -60,6 +62,8 @@ def settle(
         tried again.
     watchers
         Who is to be told about the studies.
+    version
+        Of the configuration by which they were delivered.
     """
     wanted = {outcome.waits_for for _, outcome in outcomes if outcome.waits_for}
     there = waiting.stored_meanwhile(connection, wanted, since)
@@ -69,10 +73,11 @@ def settle(
     # locked, so that a lease that is lost now is lost before this or after it
     held = set(connection.execute(_HELD, {"ids": [item.id for item, _ in outcomes], "owner": owner}).scalars())
     settled = [(item, outcome) for item, outcome in outcomes if item.id in held]
+    replaced: list[int] = []
     if settled:
         now = now_ms()
         connection.execute(_SETTLE, [_settled_row(item, outcome, now) for item, outcome in settled])
-        afterwards.store_due(connection, settled)
+        replaced = afterwards.store_due(connection, settled, version)
         if watchers:
             afterwards.watch(connection, settled, watchers)
     counts = Counter(
@@ -82,32 +87,11 @@ def settle(
     )
     tallies.add(connection, counts)
     final = [item.instance.id for item, outcome in settled if outcome.state in _TALLIED]
-    return forget_files(connection, final)
+    return forget_files(connection, final) + forget_instances(connection, lock_idle(connection, replaced))
 
 
 def _again(outcome: Outcome) -> Outcome:
     return Outcome(state=State.PENDING, reason=outcome.reason, not_before=now_ms() + waiting.LOOK_AGAIN)
-
-
-def lock_instances(connection: sa.Connection, instances: Sequence[int]) -> None:
-    """Wait for others who end deliveries of these instances; needed before :func:`forget_files`.
-
-    Two destinations of one instance may end at once: the second must see the first, or no one removes the file.
-    """
-    if connection.dialect.name != "sqlite":  # where there is one writer at a time anyway
-        connection.execute(_LOCK_INSTANCES, {"ids": instances}).all()
-
-
-def forget_files(connection: sa.Connection, instances: Sequence[int]) -> list[str]:
-    """Take the bytes from those of these instances of which no delivery is open; return the paths of files."""
-    if not instances:
-        return []
-    rows = connection.execute(_UNNEEDED, {"ids": instances}).all()
-    if rows:
-        ids = {"ids": [row.id for row in rows]}
-        connection.execute(_FORGET_PATHS, ids)
-        connection.execute(_FORGET_CONTENTS, ids)
-    return [row.path for row in rows if row.path]
 
 
 def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool = False) -> int:
@@ -188,25 +172,12 @@ _LEASE = (
     .values(state=State.LEASED.value, lease_owner=sa.bindparam("new_owner"))
 )
 
-_LOCK_INSTANCES = sa.select(instance.c.id).where(instance.c.id.in_(_IDS)).order_by(instance.c.id).with_for_update()
-
 _HELD = (
     sa.select(delivery.c.id)
     .where(delivery.c.id.in_(_IDS), delivery.c.lease_owner == sa.bindparam("owner"))
     .order_by(delivery.c.id)
     .with_for_update()
 )
-
-_UNNEEDED = sa.select(instance.c.id, instance.c.path).where(
-    instance.c.id.in_(_IDS),
-    instance.c.path.is_not(None),
-    ~sa.exists().where(delivery.c.instance_id == instance.c.id, delivery.c.not_before.is_not(None)),
-    ~sa.exists().where(follow_up.c.instance_id == instance.c.id, follow_up.c.not_before.is_not(None)),
-)
-
-_FORGET_PATHS = sa.update(instance).where(instance.c.id.in_(_IDS)).values(path=None)
-
-_FORGET_CONTENTS = sa.delete(content).where(content.c.instance_id.in_(_IDS))
 
 _older, _before = instance.alias("older"), delivery.alias("before")
 

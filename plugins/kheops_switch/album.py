@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
-from collections import OrderedDict
 from collections.abc import Callable, Mapping
 from typing import Final
 from urllib.parse import urlsplit
@@ -21,8 +19,6 @@ from karnak_core.tls import client_context
 from karnak_plugins.kheops_switch.config import KheopsAlbum
 from karnak_plugins.kheops_switch.tokens import Kheops, Token
 
-#: series whose condition is known to hold
-REMEMBERED: Final = 4096
 #: what can be a part of a path (DICOM PS3.5 section 9.1)
 _UID: Final = re.compile(r"[0-9]+(\.[0-9]+)*")
 
@@ -44,17 +40,13 @@ class Album:
         )
         self._source = Token("source token", ("read", "send"), lambda: reveal(config.source_token), self._kheops)
         self._condition = Condition.parse(config.condition) if config.condition.strip() else None
-        self._lock = threading.Lock()
-        self._holds: OrderedDict[str, None] = OrderedDict()
 
     def subject(self, outgoing: Outgoing, original: Callable[[], Dataset]) -> str | None:
         """Return the series as it was sent; None: the condition does not hold for this instance."""
         series = f"{_uid(outgoing.study_instance_uid)}/{_uid(outgoing.series_instance_uid)}"
-        if self._condition is None or self._is_known(series):
-            return series
-        if not self._condition_holds(self._condition, original()):
+        if self._condition is not None and not self._condition_holds(self._condition, original()):
+            # although another instance may have met it: what is stored has to be for one that does
             return None
-        self._remember(series)
         return series
 
     def after_send(self, outgoing: Outgoing, original: Dataset) -> str | None:
@@ -107,19 +99,6 @@ class Album:
             return condition.holds(original)
         except ExpressionError as error:
             raise Permanent(f"the condition cannot be decided: {error}") from error
-
-    def _is_known(self, series: str) -> bool:
-        with self._lock:
-            if series not in self._holds:
-                return False
-            self._holds.move_to_end(series)
-            return True
-
-    def _remember(self, series: str) -> None:
-        with self._lock:
-            self._holds[series] = None
-            while len(self._holds) > REMEMBERED:
-                self._holds.popitem(last=False)
 
 
 def _uid(text: str) -> str:

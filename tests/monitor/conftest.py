@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
@@ -11,6 +12,10 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+
+sys.path.insert(0, str(Path(__file__).parent))
+
+from scripted_follow_ups import Setting, ended
 
 from karnak_core.config import store
 from karnak_core.config.load import read_text
@@ -215,3 +220,16 @@ def studies(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[Studies]:
 def studies_anywhere(database: Database, spool_folder: SpoolFolder, tmp_path: Path) -> Studies:
     """The same, in a database of each kind."""
     return Studies(database, spool_folder, tmp_path)
+
+
+@pytest.fixture
+def setting(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[Setting]:
+    with closing(open_database(None, tmp_path)) as opened, ended(Setting(opened, spool_folder, tmp_path)) as made:
+        yield made
+
+
+@pytest.fixture
+def anywhere(database: Database, spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[Setting]:
+    """The same, with a ledger of each kind."""
+    with ended(Setting(database, spool_folder, tmp_path)) as made:
+        yield made

@@ -14,6 +14,7 @@ from karnak_core.database import Database
 from karnak_core.database.tables import follow_up, notification, pseudonym, study_watch
 from karnak_core.model import now_ms
 from karnak_core.monitor.housekeeping import Housekeeping
+from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.retention import CHUNK, DAY_MS, forget_afterwards
 
 WHERE = {"forward_node": "FORWARD", "destination": "pacs", "part": "part"}
@@ -87,7 +88,7 @@ def test_more_than_a_chunk_is_forgotten(database: Database) -> None:
 
 
 def test_expired_pseudonyms_are_deleted_when_house_is_kept(
-    database: Database, caplog: pytest.LogCaptureFixture
+    database: Database, spool_folder: SpoolFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     with database.write() as connection:
         for name, expires in (("gone", now_ms() - 1), ("good", now_ms() + 10**9), ("for ever", None)):
@@ -99,19 +100,19 @@ def test_expired_pseudonyms_are_deleted_when_house_is_kept(
             )  # fmt: skip
     caplog.set_level("INFO")
     follows: Any = Follows(Configuration(storage=Storage(retention_days=30)))
-    Housekeeping(database, follows).keep()
+    Housekeeping(database, spool_folder, follows).keep()
     assert left(database, pseudonym.c.pseudonym) == ["for ever", "good"]
     assert "housekeeping: forgotten: 1 of expired pseudonym" in caplog.text
 
 
 def test_it_goes_on_after_an_error_until_it_is_told_to_stop(
-    database: Database, caplog: pytest.LogCaptureFixture
+    database: Database, spool_folder: SpoolFolder, caplog: pytest.LogCaptureFixture
 ) -> None:
     stop = threading.Event()
     broken: Any = object()
-    thread = threading.Thread(target=Housekeeping(database, broken).run, args=(stop,))
+    thread = threading.Thread(target=Housekeeping(database, spool_folder, broken).run, args=(stop,))
     thread.start()
     stop.set()
-    thread.join(10)
+    thread.join(60)
     assert not thread.is_alive()
     assert "housekeeping failed" in caplog.text

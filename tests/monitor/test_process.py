@@ -63,14 +63,14 @@ def test_loop_that_fails_is_run_again_rings_and_ends(tmp_path: Path) -> None:
         thread = Thread(target=monitor.run, args=(stop, 10.0, ready.set))
         thread.start()
         try:
-            assert ready.wait(10)
-            assert loop.again.wait(10)
+            assert ready.wait(60)
+            assert loop.again.wait(60)
             with closing(open_wakeups(database, tmp_path)) as wake:
                 wake.publish([AFTERWARDS])
-            assert loop.rung.wait(10)
+            assert loop.rung.wait(60)
         finally:
             stop.set()
-            thread.join(10)
+            thread.join(60)
         assert loop.ended.is_set()
         with database.read() as connection:
             assert connection.execute(sa.select(process)).all() == []

@@ -319,7 +319,7 @@ def run(teller: Teller, until: Callable[[], bool]) -> None:
     thread = threading.Thread(target=teller.run, args=(stop,))
     thread.start()
     try:
-        for _ in range(400):
+        for _ in range(1200):
             if until():
                 return
             stop.wait(0.05)
@@ -400,15 +400,15 @@ def test_notification_that_hangs_holds_up_neither_the_others_nor_the_end(studies
         try:
             make_due(studies, State.SENT)
             thread.start()
-            assert _Slow.come.wait(20)
+            assert _Slow.come.wait(60)
             make_due(studies, State.SENT, study="1.2.4")
-            for _ in range(400):
+            for _ in range(1200):
                 if sum(state == "sent" for state, _ in states(studies)) == 2:
                     break
                 stop.wait(0.05)
             assert sorted(states(studies)) == [("leased", 0), ("pending", 0), ("sent", 1), ("sent", 1)]
             stop.set()
-            thread.join(END_SECONDS + 10)
+            thread.join(END_SECONDS + 60)
             assert not thread.is_alive()
         finally:
             stop.set()

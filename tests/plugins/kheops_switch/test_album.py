@@ -17,7 +17,6 @@ from pydicom import Dataset
 
 from karnak_core.errors import DeliveryError, Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.model import Outgoing
-from karnak_plugins.kheops_switch import album as album_module
 from karnak_plugins.kheops_switch.album import Album
 
 MakeAlbum = Callable[..., Album]
@@ -72,7 +71,7 @@ def test_tokens_are_asked_about_once_for_many_series(kheops: KheopsServer, make_
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert kheops.in_album("ALBUM-1") == set(series)
     assert [token.introspected for token in kheops.tokens.values()] == [1, 1, 0]
 
@@ -86,18 +85,9 @@ def test_condition_is_that_of_the_original_and_of_any_instance_of_the_series(mak
     no, yes = original(StudyDescription="C3PO"), original(StudyDescription="with R2D2")
     assert album.subject(sent(number=1), lambda: no) is None
     assert album.subject(sent(number=2), lambda: yes) == "1.2.3/1.2.3.4"
-    assert album.subject(sent(number=3), unread) == "1.2.3/1.2.3.4"  # known by now
+    # another one of the series: what is stored has to be for one that meets it, whichever is stored first
+    assert album.subject(sent(number=3), lambda: no) is None
     assert album.subject(sent("1.9"), lambda: no) is None
-
-
-def test_what_is_known_of_conditions_is_bounded(make_album: MakeAlbum, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(album_module, "REMEMBERED", 2)
-    album = make_album(condition="tagIsPresent(#Tag.Modality)")
-    yes, no = original(Modality="CT"), original()
-    for number in (1, 2, 1, 3):
-        assert album.subject(sent(f"1.{number}"), lambda: yes) is not None
-    assert album.subject(sent("1.1"), lambda: no) is not None
-    assert album.subject(sent("1.2"), lambda: no) is None  # forgotten: used the longest time ago
 
 
 def test_condition_that_cannot_be_decided_keeps_the_series_out(make_album: MakeAlbum) -> None:
@@ -188,9 +178,9 @@ def test_redirect_is_not_followed_with_the_tokens(kheops: KheopsServer, make_alb
 
 
 def test_kheops_that_is_away_or_hangs_is_unreachable(kheops: KheopsServer, make_album: MakeAlbum) -> None:
-    album = make_album(timeout=0.3)
+    album = make_album(timeout=1)
     kheops.hanging = {"ALBUM-1"}
-    with pytest.raises(Unreachable, match=r"does not answer within 0\.3 s"):
+    with pytest.raises(Unreachable, match=r"does not answer within 1 s"):
         share(album)
     kheops.released.set()
     kheops.__exit__()
@@ -245,7 +235,7 @@ def test_token_that_expires_while_it_is_believed_is_asked_about_again(
 ) -> None:
     store(kheops)
     album = make_album()
-    kheops.tokens["ALBUM-1"].exp = expires = time.time() + 0.3
+    kheops.tokens["ALBUM-1"].exp = expires = time.time() + 3
     share(album)
     while time.time() <= expires:
         threading.Event().wait(0.05)
