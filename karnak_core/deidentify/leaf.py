@@ -11,7 +11,10 @@ from karnak_core.deidentify.tables import attribute_type
 from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import CLASS_UIDS, Received, has_text
 from karnak_core.expressions import ComputePatientAge, Keep, Remove, Replace, ReplaceNull, Uid
+from karnak_core.expressions.values import public_vr
 
+#: how items begin, in little and in big endian
+_ITEMS = (b"\xfe\xff\x00\xe0", b"\xff\xfe\xe0\x00")
 _UNRESOLVED = (ByType, OnlyInstanceUids, OnlyIdentity)
 
 
@@ -22,7 +25,7 @@ def carry_out(action: Decision, received: Received, place: Where, element: Eleme
         action = _resolved(action, received, place, tag, vr)
     match action:
         case Keep():
-            return element
+            return kept_leaf(element, vr)
         case Remove():
             return None
         case ReplaceNull():
@@ -39,6 +42,20 @@ def carry_out(action: Decision, received: Received, place: Where, element: Eleme
             age = age_of(received.dataset)
             return place.encoder.text(tag, vr, age) if age else _emptied(place, element, vr)
     raise DeidentificationError(f"{tag_text(tag)} {vr}: {type(action).__name__} cannot be carried out here")
+
+
+def kept_leaf(element: Element, vr: str) -> Element:
+    """Return an element that stays as it is.
+
+    Raises
+    ------
+    DeidentificationError
+        It is a sequence by the dictionary, and something else by its VR: nobody has looked at its items.
+    """
+    tag, value = int(element.tag), element.value
+    if public_vr(tag) == "SQ" and isinstance(value, bytes) and value.startswith(_ITEMS):
+        raise DeidentificationError(f"{tag_text(tag)} {vr}: it should be a sequence (DICOM PS3.6)")
+    return element
 
 
 def _resolved(

@@ -19,6 +19,9 @@ _PATIENT_NAME = 0x00100010
 _METHOD = 0x00120063
 _METHOD_CODES = 0x00120064
 _LONGEST = 64
+#: Patient's Name, Patient ID, Clinical Trial Subject ID and Subject Reading ID: at the root they never go out as they
+#: were received, whatever the profile says
+NEVER_KEPT = frozenset({_PATIENT_NAME, 0x00100020, 0x00120040, 0x00120042})
 
 
 @dataclass(frozen=True, kw_only=True)

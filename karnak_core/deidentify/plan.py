@@ -15,6 +15,7 @@ from karnak_core.deidentify.entry import Rule
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.visit import Visit
 from karnak_core.expressions import Add, Condition, ExcludeInstance, ExpressionError, Keep, Remove
+from karnak_core.expressions.values import public_vr
 
 #: tags remembered; there are five thousand in the standard, but anybody can send others
 _MOST_TAGS = 20_000
@@ -61,9 +62,11 @@ class Kind(IntEnum):
     CHANGES = 3
     #: the tag alone does not tell
     UNKNOWN = 4
+    #: it stays, and its items are decided for themselves
+    HAS_ITEMS = 5
 
 
-STAYS, GOES, CHANGES, UNKNOWN = Kind
+STAYS, GOES, CHANGES, UNKNOWN, HAS_ITEMS = Kind
 
 
 class Verdict(NamedTuple):
@@ -82,6 +85,8 @@ Verdicts = tuple[dict[int, Verdict], Callable[[int], Verdict]]
 OVERLAYS = 0x60
 #: Specific Character Set and PatientName: what is decided by more than a tag
 _TO_LOOK_AT = frozenset({0x00080005, 0x00100010})
+#: attributes that say who somebody is: those of a sequence that is kept stay with it, but nobody has named them
+_PATIENT = 0x0010
 #: what counts in sequences, other than texts, which may be a patient's and are not remembered
 _INHERITED = (Keep, OnlyIdentity, OnlyInstanceUids)
 
@@ -118,7 +123,7 @@ class Plan:
     def _verdict(self, known: dict[int, Verdict], decider: int, inherited: Decision | None, tag: int) -> Verdict:
         (index, action), questions = self._known[decider].get(tag) or self.look_up(tag, decider)
         if action is None:
-            index, action = decider, inherited
+            index, action = decider, inherited_by(tag, inherited)
         if tag & 0xFFFF == 0 or tag < 0x00030000:
             kind = GOES  # group lengths, and groups that a data set does not have (PS3.5 section 7.1)
         elif questions or tag in _TO_LOOK_AT or tag >> 24 == OVERLAYS or isinstance(action, ExcludeInstance):
@@ -127,8 +132,10 @@ class Plan:
             kind = GOES
         elif tag >> 16 & 1:
             kind = UNKNOWN  # its creator stays, too
+        elif action is None or isinstance(action, Keep):
+            kind = HAS_ITEMS if public_vr(tag) == "SQ" else STAYS
         else:
-            kind = STAYS if action is None or isinstance(action, Keep) else CHANGES
+            kind = CHANGES
         found = Verdict(kind, index, action)
         if len(known) < _MOST_TAGS:
             known[tag] = found
@@ -174,6 +181,15 @@ class Plan:
         if len(known) < _MOST_TAGS:
             known[tag] = found
         return found
+
+
+def inherited_by(tag: int, inherited: Decision | None) -> Decision | None:
+    """Return what counts for a tag that nobody decides in a sequence.
+
+    Who keeps a sequence has not said that the patient's name in it may be known: it stays, but the leak check looks for
+    it all the same.
+    """
+    return None if tag >> 16 == _PATIENT and isinstance(inherited, Keep) else inherited
 
 
 def ask(

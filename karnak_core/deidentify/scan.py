@@ -30,7 +30,7 @@ from karnak_core.deidentify.items import (
     kind_of,
 )
 from karnak_core.deidentify.level import Elements, Level, Where
-from karnak_core.deidentify.plan import GOES, STAYS, UNKNOWN, Plan
+from karnak_core.deidentify.plan import GOES, HAS_ITEMS, STAYS, UNKNOWN, Plan
 from karnak_core.deidentify.undecoded import Element
 from karnak_core.expressions import Remove, ReplaceNull
 from karnak_core.expressions.values import public_vr
@@ -192,7 +192,7 @@ class Scan:
             kind, index, own = known.get(tag) or find_out(tag)
             if kind is UNKNOWN or (vr == "UN" and kind is not GOES):
                 raise _NeedsDataSet
-            if kind is STAYS and own is not None:
+            if own is not None and (kind is STAYS or kind is HAS_ITEMS):
                 self._decider.kept.add(tag)
             if size == UNDEFINED:
                 stop, position = self._reader.end_of_sequence(begin, end, len(path), vr)
@@ -207,7 +207,7 @@ class Scan:
                 new = self._sequence(at, begin, stop, size == UNDEFINED, (*path, tag), index, own)
             elif kind is STAYS:
                 continue
-            elif size == UNDEFINED:
+            elif size == UNDEFINED or kind is HAS_ITEMS:
                 raise _NeedsDataSet
             else:
                 new = self._leaf(at, begin, value[begin:stop], tag, vr, path, own)

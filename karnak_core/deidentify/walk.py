@@ -16,9 +16,22 @@ from karnak_core.deidentify.changes import Change, shown
 from karnak_core.deidentify.dummies import code_elements, has_codes
 from karnak_core.deidentify.entry import AddPrivate
 from karnak_core.deidentify.errors import DeidentificationError
-from karnak_core.deidentify.leaf import carry_out, is_empty
+from karnak_core.deidentify.leaf import carry_out, is_empty, kept_leaf
 from karnak_core.deidentify.level import SPECIFIC_CHARACTER_SET, Elements, Level, Where
-from karnak_core.deidentify.plan import GOES, NOTHING, OVERLAYS, STAYS, UNKNOWN, Plan, Questions, Step, ask
+from karnak_core.deidentify.patient import NEVER_KEPT
+from karnak_core.deidentify.plan import (
+    GOES,
+    HAS_ITEMS,
+    NOTHING,
+    OVERLAYS,
+    STAYS,
+    UNKNOWN,
+    Plan,
+    Questions,
+    Step,
+    ask,
+    inherited_by,
+)
 from karnak_core.deidentify.scan import Scan, Unscannable
 from karnak_core.deidentify.tables import attribute_type
 from karnak_core.deidentify.undecoded import Element, items_of, vr_of
@@ -105,10 +118,10 @@ class Walk:
         for tag, element in list(dataset.items()):
             number = int(tag)
             kind, index, action = known.get(number) or find_out(number)
-            if kind is STAYS:
+            if kind is STAYS or kind is HAS_ITEMS:
                 if action is not None:
-                    self.kept.add(number)
-                if element.VR in _LEAVES and element.value is not None:
+                    self._keep(level, number)
+                if kind is STAYS and element.VR in _LEAVES and element.value is not None:
                     out[tag] = element
                     continue
             elif kind is UNKNOWN:
@@ -144,12 +157,16 @@ class Walk:
         fixed, questions = self._plan.known(decider).get(tag) or self._plan.look_up(tag, decider)
         index, action = self._asked(questions, level, element, tag) if questions else fixed
         if action is None:
-            index, action = decider, inherited
+            index, action = decider, inherited_by(tag, inherited)
         if isinstance(action, Keep):
-            self.kept.add(tag)
+            self._keep(level, tag)
         if tag == _PATIENT_NAME and not level.path:
             self.name_decision = index, action
         return index, action
+
+    def _keep(self, level: Level, tag: int) -> None:
+        if level.path or tag not in NEVER_KEPT:
+            self.kept.add(tag)
 
     def _asked(self, questions: Questions, level: Level, element: Element, tag: int) -> tuple[int, Decision | None]:
         visit = Visit(
@@ -178,7 +195,7 @@ class Walk:
         if vr == "SQ":
             return self._sequence(level, element, tag, index, action)
         if action is None or isinstance(action, Keep):
-            return element
+            return kept_leaf(element, vr)
         return self.carried_out(action, level, element, vr)
 
     def _sequence(

@@ -25,7 +25,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from karnak_core.elements import DEEPEST_NESTING
+from karnak_core.elements import DEEPEST_NESTING, is_explicit
 from karnak_core.errors import DeliveryError, Permanent, Retryable
 from karnak_core.model import Outgoing
 from karnak_core.part10 import BLOCK, plain_dataset
@@ -83,10 +83,13 @@ def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], wo
     big = source_syntax == ExplicitVRBigEndian
     with plain_dataset(outgoing.path, source_syntax, outgoing.dataset_offset, folder=workspace) as (source, offset):
         source.seek(offset)
-        header = _read_header(source, source_syntax == ImplicitVRLittleEndian, big)
+        # pydicom looks at the first element, too
+        source_implicit = not is_explicit(source.read(8), source_syntax)
+        source.seek(offset)
+        header = _read_header(source, source_implicit, big)
         _write(header, source, target, big, implicit)
-        _copy_pixel_data(source, header, target, source_syntax == ImplicitVRLittleEndian, big, implicit)
-        rest = _read_header(source, source_syntax == ImplicitVRLittleEndian, big)
+        _copy_pixel_data(source, header, target, source_implicit, big, implicit)
+        rest = _read_header(source, source_implicit, big)
         _write(rest, source, target, big, implicit)
 
 

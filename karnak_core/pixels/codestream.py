@@ -13,6 +13,10 @@ from numpy.typing import NDArray
 from karnak_core.pixels.errors import CannotDecode
 
 END: Final = b"\xff\xd9"
+#: what may stand behind it
+_FILLING: Final = END + b"\0\xff \n\r"
+#: the next frame, perhaps, which decoders would leave out without a word
+_GOES_ON: Final = "a compressed frame goes on behind its end marker"
 #: start of frame: every process of ITU T.81, and JPEG-LS
 FRAME_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
@@ -113,7 +117,7 @@ def jpeg_segments(frame: bytes) -> Iterator[Segment]:
     Raises
     ------
     CannotDecode
-        It is none, or a marker stands where none can be.
+        It is none, a marker stands where none can be, or something follows on its end.
     """
     if not frame.startswith(b"\xff\xd8"):
         raise CannotDecode("a compressed frame is no JPEG")
@@ -130,6 +134,8 @@ def jpeg_segments(frame: bytes) -> Iterator[Segment]:
             if marker == 0xDA:
                 offset = _end_of_scan(frame, offset, is_ls=frame_is_ls(frame))
             yield Segment(marker=marker, body=body, start=start, end=offset)
+        if frame[offset:].strip(_FILLING):
+            raise CannotDecode(_GOES_ON)
     except (struct.error, IndexError) as error:
         raise CannotDecode("a compressed frame is cut off inside a JPEG marker") from error
 
@@ -199,6 +205,8 @@ def read_jpeg_2000(frame: bytes) -> tuple[bytes, Codestream]:
     depths = {frame[42 + 3 * number] for number in range(samples)} if len(frame) > 42 + 3 * samples else set()
     if len(depths) != 1:
         raise CannotDecode("a compressed frame has samples of different depths")
+    if _end_of_codestream(frame) < len(frame):
+        raise CannotDecode(_GOES_ON)
     (depth,) = depths
     return frame, Codestream(
         rows=bottom - top,
@@ -207,3 +215,19 @@ def read_jpeg_2000(frame: bytes) -> tuple[bytes, Codestream]:
         precision=(depth & 0x7F) + 1,
         signed=bool(depth & 0x80),
     )
+
+
+def _end_of_codestream(frame: bytes) -> int:
+    """Return where a JPEG 2000 codestream ends by the lengths of its tile-parts; its length where they lead nowhere."""
+    offset = 2
+    while frame[offset : offset + 2] != b"\xff\x90":
+        length = int.from_bytes(frame[offset + 2 : offset + 4])
+        if length < 2:
+            return len(frame)
+        offset += 2 + length
+    while frame[offset : offset + 2] == b"\xff\x90":
+        length = int.from_bytes(frame[offset + 6 : offset + 10])
+        if length < 14:  # 0: up to the end
+            return len(frame)
+        offset += length
+    return offset + 2 if frame[offset : offset + 2] == END and frame[offset:].strip(_FILLING) else len(frame)

@@ -39,7 +39,7 @@ class TranscodeOptions:
     quality: int = 85
     #: JPEG 2000 and HTJ2K: bytes before by bytes afterwards, more than 1
     ratio: float = 10.0
-    #: JPEG-LS near-lossless: what a number may differ by, 1 to 255
+    #: JPEG-LS near-lossless: what a number may differ by, 1 to 255, and never more than half of the largest number
     near_lossless_error: int = 2
     #: pixel data of more bytes than this has an Extended Offset Table, as the Basic one has 32 bits
     largest_with_basic_offsets: int = 0xF0000000
@@ -146,7 +146,8 @@ def _jpeg(_uid: str, image: ImageDescription, options: TranscodeOptions) -> _Mad
 
 
 def _jpeg_ls(uid: str, image: ImageDescription, options: TranscodeOptions) -> _Made:
-    error = options.near_lossless_error if uid == ts.JPEG_LS_NEAR else 0
+    # no more than half of the largest number: what is more no decoder takes (ITU T.87 section C.2.3)
+    error = min(options.near_lossless_error, image.highest // 2) if uid == ts.JPEG_LS_NEAR else 0
 
     def encode(frame: Frame) -> bytes:
         return bytes(

@@ -37,10 +37,12 @@ def frame_fragments(file: IO[bytes], offset: int, frames: int) -> tuple[list[Fra
     CannotDecode
         It is cut off, or it is not clear which fragment belongs to which frame.
     """
-    table, fragments, end = _walk(file, offset)
+    table, fragments, end = _walk(file, offset, frames)
     if len(fragments) < frames:
         raise CannotDecode(f"the pixel data has {len(fragments)} fragments for {frames} frames")
     if frames == 1:
+        if len(fragments) > 1 and len(_beginning_frames(file, fragments)) > 1:
+            raise CannotDecode("the pixel data has several frames, and Number of Frames says one")
         return [fragments], end
     if len(fragments) == frames:
         # no other way to distribute them, whatever a table says
@@ -54,7 +56,7 @@ def frame_fragments(file: IO[bytes], offset: int, frames: int) -> tuple[list[Fra
     return grouped, end
 
 
-def _walk(file: IO[bytes], offset: int) -> tuple[tuple[int, ...], list[tuple[int, int]], int]:
+def _walk(file: IO[bytes], offset: int, frames: int) -> tuple[tuple[int, ...], list[tuple[int, int]], int]:
     table: tuple[int, ...] | None = None
     fragments: list[tuple[int, int]] = []
     size = file.seek(0, 2)
@@ -75,7 +77,8 @@ def _walk(file: IO[bytes], offset: int) -> tuple[tuple[int, ...], list[tuple[int
         if table is None:
             if length % 4:
                 raise CannotDecode("the Basic Offset Table is no list of offsets (DICOM PS3.5 section A.4)")
-            table = struct.unpack(f"<{length // 4}I", file.read(length))
+            # of another length it is wrong, and may be of any
+            table = struct.unpack(f"<{frames}I", file.read(length)) if length == 4 * frames else ()
         elif length:
             fragments.append((offset, length))
         offset += length
@@ -91,12 +94,17 @@ def _by_table(table: Sequence[int], fragments: Sequence[tuple[int, int]], frames
 
 
 def _by_beginnings(file: IO[bytes], fragments: Sequence[tuple[int, int]], frames: int) -> list[Fragments] | None:
+    return _grouped(_beginning_frames(file, fragments), fragments, frames)
+
+
+def _beginning_frames(file: IO[bytes], fragments: Sequence[tuple[int, int]]) -> list[int]:
+    """Return the numbers of the fragments that begin as a frame does."""
     starts = []
     for number, (offset, length) in enumerate(fragments):
         file.seek(offset)
         if file.read(min(length, 8)).startswith(BEGINNINGS):
             starts.append(number)
-    return _grouped(starts, fragments, frames)
+    return starts
 
 
 def _grouped(starts: Sequence[int], fragments: Sequence[tuple[int, int]], frames: int) -> list[Fragments] | None:

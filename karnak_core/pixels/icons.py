@@ -1,7 +1,11 @@
-"""Icons show the image as it was before it was cleaned: they go, wherever in a data set they are."""
+"""Icons show the image as it was before it was cleaned: they go, wherever in a data set they are.
+
+What other pixels there are in sequences nobody cleans: an instance with such is not sent.
+"""
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable
 from copy import deepcopy
 from typing import Final
@@ -13,10 +17,13 @@ from pydicom.tag import BaseTag
 
 from karnak_core.deidentify import DeidentificationError
 from karnak_core.expressions.values import UNREADABLE
+from karnak_core.pixels.image import KINDS
 
 ICON_IMAGE_SEQUENCE: Final = 0x00880200
-#: its tag as bytes, in little and in big endian
-_ENCODED: Final = (b"\x88\x00\x00\x02", b"\x00\x88\x02\x00")
+#: its tag, and those of pixels
+_TAGS: Final = (ICON_IMAGE_SEQUENCE, *KINDS)
+#: the same as bytes, in little and in big endian
+_ENCODED: Final = tuple(struct.pack(f"{order}HH", tag >> 16, tag & 0xFFFF) for tag in _TAGS for order in "<>")
 
 
 def remove_icons(dataset: Dataset) -> None:
@@ -25,10 +32,12 @@ def remove_icons(dataset: Dataset) -> None:
     Raises
     ------
     DeidentificationError
-        A sequence that may have one cannot be read.
+        A sequence that may have one cannot be read, or has other pixels.
     """
     try:
         _remove(dataset)
+        if any(_has_pixels(item) for tag in list(dataset.keys()) for item in _items(dataset, tag)):
+            raise DeidentificationError("the pixels have to be cleaned, and there are others in a sequence")
     except UNREADABLE:  # they are nested too deep, or cannot be copied
         raise DeidentificationError("a sequence cannot be read") from None
 
@@ -49,6 +58,12 @@ def _has_icon(dataset: Dataset) -> bool:
     if ICON_IMAGE_SEQUENCE in dataset:
         return True
     return any(_has_icon(item) for tag in list(dataset.keys()) for item in _items(dataset, tag))
+
+
+def _has_pixels(dataset: Dataset) -> bool:
+    if any(tag in dataset for tag in KINDS):
+        return True
+    return any(_has_pixels(item) for tag in list(dataset.keys()) for item in _items(dataset, tag))
 
 
 def _items(dataset: Dataset, tag: BaseTag) -> Iterable[Dataset]:

@@ -14,8 +14,8 @@ from karnak_core.expressions.values import UNREADABLE
 from karnak_core.pixels.masks import clip
 from karnak_core.pixels.reading import whole_number
 
-#: groups of the up to 16 overlays
-GROUPS: Final = range(0x6000, 0x6020, 2)
+#: first half of the group numbers of overlays: 6000 to 601E, and what some take for one beyond that
+_OVERLAYS: Final = 0x60
 _ROWS, _COLUMNS, _FRAMES, _ORIGIN, _BIT_POSITION = 0x0010, 0x0011, 0x0015, 0x0050, 0x0102
 #: element number of Overlay Data (60xx,3000)
 OVERLAY_DATA: Final = 0x3000
@@ -31,7 +31,7 @@ def clean_overlays(dataset: Dataset, rectangles: Sequence[Rectangle]) -> None:
     DeidentificationError
         An overlay does not say where it lies.
     """
-    for group in GROUPS:
+    for group in _groups(dataset):
         tag = BaseTag(group << 16 | OVERLAY_DATA)
         if tag not in dataset:
             _remove_embedded(dataset, group)
@@ -50,11 +50,15 @@ def embedded_overlays(dataset: Dataset) -> frozenset[int]:
     """Return the groups of the overlays that lie in bits of the pixels that these do not use (retired)."""
     return frozenset(
         group
-        for group in GROUPS
+        for group in _groups(dataset)
         if group << 16 | _BIT_POSITION in dataset
         and group << 16 | OVERLAY_DATA not in dataset
         and not _is_zero(dataset, group << 16 | _BIT_POSITION)
     )
+
+
+def _groups(dataset: Dataset) -> list[int]:
+    return sorted({tag >> 16 for tag in dataset.keys() if tag >> 24 == _OVERLAYS and not tag >> 16 & 1})  # noqa: SIM118 - values are not decoded
 
 
 def _is_zero(dataset: Dataset, tag: int) -> bool:

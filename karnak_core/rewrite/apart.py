@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -24,19 +25,21 @@ from karnak_core.deidentify import decode_dataset
 from karnak_core.elements import UNDEFINED, UnreadableDataSet, after_sequence, is_explicit, value_of
 from karnak_core.errors import Permanent
 from karnak_core.part10 import plain_dataset
+from karnak_core.rewrite.pieces import Stretch
 
-#: group of pixel data in all its forms (PS3.6)
-PIXEL_GROUP: Final = 0x7FE0
 PIXEL_DATA: Final = 0x7FE00010
-#: offset tables, Float and Double Float Pixel Data, Pixel Data; anything else in that group is data like all other
-CARRIED: Final = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, PIXEL_DATA))
-PIXEL_VRS: Final = frozenset((b"OB", b"OW", b"OF", b"OD", b"OV", b"UN"))
+#: offset tables, total length, Float and Double Float Pixel Data, Pixel Data; anything else in that group is data like
+#: all other
+CARRIED: Final = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00008, 0x7FE00009, PIXEL_DATA))
+PIXEL_VRS: Final = frozenset((b"OB", b"OW", b"OF", b"OD", b"OV", b"UN", b"UV"))
 #: bytes of all elements but pixel data: a larger data set is not changed
 LARGEST_HEADER: Final = 256 << 20
+#: bytes of a file that is read at once, pixel data included
+READ_WHOLE: Final = 64 << 10
 #: stands for pixel data while the rest is changed: a value, so that it is there for conditions
 _PLACEHOLDER: Final = b"\0\0"
-#: offset tables, and pixel data in its three forms
-_PIXEL_TAG: Final = re.compile(rb"\xe0\x7f[\x01\x02\x08\x09\x10]\0")
+#: offset tables, total length, and pixel data in its three forms
+_PIXEL_TAG: Final = re.compile(rb"\xe0\x7f[\x01\x02\x03\x08\x09\x10]\0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,8 +70,14 @@ class Apart:
     little: bool
     #: where the pixel elements are
     file: IO[bytes]
+    #: all of the file, where it is small; empty: it is not
+    whole: bytes
     #: how the data set in ``file`` is encoded: never deflated
     transfer_syntax_uid: str
+
+    def bytes_at(self, start: int, end: int) -> memoryview | Stretch:
+        """Return bytes of the file, or where they are."""
+        return memoryview(self.whole)[start:end] if self.whole else Stretch(start, end - start)
 
 
 @contextmanager
@@ -97,19 +106,12 @@ def taken_apart(path: Path, transfer_syntax_uid: str, dataset_offset: int, works
 
 
 def _apart(file: IO[bytes], offset: int, syntax: str) -> Apart:
+    size = os.fstat(file.fileno()).st_size
     try:
-        with (
-            mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped,
-            memoryview(mapped) as whole,
-            whole[offset:] as view,
-        ):
-            found = _PIXEL_TAG.search(mapped, offset, offset + LARGEST_HEADER)
-            if found is not None and syntax != ExplicitVRBigEndian:
-                # to look for the tag is faster than to step over all elements; within a sequence, the space before it
-                # is not filled by whole elements, and so is found to be wrong
-                with suppress(Permanent, UnreadableDataSet, struct.error):
-                    return _from(view, file, offset, syntax, found.start() - offset)
-            return _from(view, file, offset, syntax, 0)
+        if size <= READ_WHOLE:
+            return _searched(os.pread(file.fileno(), size, 0), file, offset, syntax)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as mapped:
+            return _searched(mapped, file, offset, syntax)
     except ValueError as error:
         if isinstance(error, UnreadableDataSet):
             raise Permanent(f"the data set cannot be read: {error}") from None
@@ -118,7 +120,21 @@ def _apart(file: IO[bytes], offset: int, syntax: str) -> Apart:
         raise Permanent("the data set cannot be read: it ends inside an element") from None
 
 
-def _from(view: memoryview, file: IO[bytes], offset: int, syntax: str, start: int) -> Apart:
+def _searched(data: bytes | mmap.mmap, file: IO[bytes], offset: int, syntax: str) -> Apart:
+    if len(data) <= offset:
+        raise ValueError
+    whole = data if isinstance(data, bytes) else b""
+    with memoryview(data) as all_of_it, all_of_it[offset:] as view:
+        found = _PIXEL_TAG.search(data, offset, offset + LARGEST_HEADER)
+        if found is not None and syntax != ExplicitVRBigEndian:
+            # to look for the tag is faster than to step over all elements; within a sequence, the space before it
+            # is not filled by whole elements, and so is found to be wrong
+            with suppress(Permanent, UnreadableDataSet, struct.error):
+                return _from(view, file, whole, offset, syntax, found.start() - offset)
+        return _from(view, file, whole, offset, syntax, 0)
+
+
+def _from(view: memoryview, file: IO[bytes], whole: bytes, offset: int, syntax: str, start: int) -> Apart:
     """Take the data set in ``view`` apart, of which no pixels are before ``start``."""
     implicit, little = not is_explicit(view[:8].tobytes(), syntax), syntax != ExplicitVRBigEndian
     split, pixels, end = _regions(view, not implicit, "<" if little else ">", start)
@@ -139,6 +155,7 @@ def _from(view: memoryview, file: IO[bytes], offset: int, syntax: str, start: in
         implicit=implicit,
         little=little,
         file=file,
+        whole=whole,
         transfer_syntax_uid=syntax,
     )
 
@@ -166,6 +183,14 @@ def _regions(view: memoryview, explicit: bool, order: str, offset: int) -> tuple
             begin = offset if begin is None else begin
             found.append(PixelElement(tag=tag, vr=vr.decode("ascii"), start=start, end=end, undefined=undefined))
         offset = end
-    if offset < size and read_tag(view, offset) < (PIXEL_GROUP, PIXEL_DATA & 0xFFFF):
-        raise UnreadableDataSet("its elements are not in the order of their tags")
-    return (offset if begin is None else begin), found, offset
+    split = offset if begin is None else begin
+    behind = offset
+    while offset < size:
+        group, element = read_tag(view, offset)
+        if group << 16 | element <= PIXEL_DATA:
+            # other pixels, perhaps, which nobody would clean
+            raise UnreadableDataSet("its elements are not in the order of their tags")
+        _, length, start, nested_explicit = value_of(view, offset, explicit, order)
+        undefined = length == UNDEFINED
+        offset = after_sequence(view, start, nested_explicit, order) if undefined else start + length
+    return split, found, behind

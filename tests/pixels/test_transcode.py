@@ -8,13 +8,14 @@ import threading
 import tracemalloc
 from typing import Any
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pydicom.encaps
 import pytest
 from pixel_objects import CORPUS, decoded_frames, encapsulated, make_header, native, source_of
 from pydicom import Dataset
-from pydicom.encaps import parse_basic_offsets
+from pydicom.encaps import generate_frames, parse_basic_offsets
 from pydicom.sr.codedict import codes
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
@@ -462,10 +463,22 @@ def test_syntax_that_is_not_encoded_is_refused(target: str) -> None:
 
 @pytest.mark.parametrize("frames", [1, 3])
 def test_codec_that_refuses_is_told_by_name(frames: int) -> None:
-    # more than it takes, and than the configuration allows
-    options = TranscodeOptions(near_lossless_error=300)
+    # less than it takes, and than the configuration allows
+    options = TranscodeOptions(near_lossless_error=-1)
     with pytest.raises(CannotTranscode, match="the codec of JPEGLSNearLossless refuses"):
         done(source(photo(), frames), ts.JPEG_LS_NEAR, options=options)
+
+
+@pytest.mark.parametrize(("bits", "asked", "largest"), [(8, 127, 127), (8, 255, 127), (4, 8, 7), (12, 255, 255)])
+def test_near_lossless_error_is_no_more_than_the_pixels_can_differ_by(bits: int, asked: int, largest: int) -> None:
+    # half of the largest number: what is more no decoder takes (ITU T.87 section C.2.3)
+    frame = np.random.default_rng(5).integers(0, 1 << bits, (32, 32)).astype("u1" if bits <= 8 else "u2")
+    src = source(frame, BitsStored=bits)
+    result, written = done(src, ts.JPEG_LS_NEAR, options=TranscodeOptions(near_lossless_error=asked))
+    (encoded,) = generate_frames(written.getvalue()[12:-8], number_of_frames=1)
+    near = imagecodecs.jpegls_decode(encoded).astype("i4")
+    assert result.lossy
+    assert 0 < int(np.abs(near - frame).max()) <= largest
 
 
 @pytest.mark.parametrize("frames", [1, 3])

@@ -56,6 +56,18 @@ def test_nothing_changes_when_nothing_is_changed(name: str, tmp_path: Path) -> N
     assert pydicom.dcmread(io.BytesIO(content)).SOPInstanceUID == outgoing.sop_instance_uid
 
 
+def test_total_length_of_the_pixels_goes_along_with_them(tmp_path: Path) -> None:
+    tables = b"".join(
+        struct.pack("<HH2s2xIQ", 0x7FE0, number, vr, 8, value) for number, vr, value in ((1, b"OV", 0), (3, b"UV", 99))
+    )
+    path = make_file(tmp_path)
+    content = path.read_bytes()
+    at = content.rindex(b"\xe0\x7f\x10\0OW")
+    path.write_bytes(content[:at] + tables + content[at:])
+    outgoing, new = again(path, tmp_path)
+    assert new[outgoing.dataset_offset :] == path.read_bytes()[read_outgoing(path).dataset_offset :]
+
+
 def test_nothing_of_the_old_file_meta_information_goes_along(tmp_path: Path) -> None:
     path = make_file(tmp_path)
     ds = pydicom.dcmread(path)
