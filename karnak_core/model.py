@@ -11,7 +11,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, overload, runtime_checkable
 
 if TYPE_CHECKING:
     from threading import Event
@@ -111,11 +111,43 @@ class Delivery:
     held: Closable | None = field(default=None, compare=False, repr=False)
 
 
+class Content(Protocol):
+    """The bytes of an instance that are in no file as a whole, until somebody asks for its path."""
+
+    @property
+    def path(self) -> Path:
+        """A file with all of them, written when it is asked for; raises DeliveryError."""
+        ...
+
+    def open(self) -> BinaryIO:
+        """Return a file to read them from, from the first one on."""
+        ...
+
+
+class _Path:
+    """:attr:`Outgoing.path`: where its source is, or is written when somebody asks."""
+
+    @overload
+    def __get__(self, outgoing: None, owner: type) -> _Path: ...
+    @overload
+    def __get__(self, outgoing: Outgoing, owner: type) -> Path: ...
+    def __get__(self, outgoing: Outgoing | None, owner: type) -> _Path | Path:
+        if outgoing is None:
+            raise AttributeError("path")  # so that the field has no default
+        source = outgoing.source
+        return source if isinstance(source, Path) else source.path
+
+    def __set__(self, outgoing: Outgoing, source: Path | Content) -> None:
+        outgoing.__dict__["path"] = source
+
+
 @dataclass(frozen=True, kw_only=True)
 class Outgoing:
     """What a destination is asked to send: a Part 10 file and the UIDs it goes out with."""
 
-    path: Path
+    #: the file. What de-identification makes is written to one when somebody asks for it, which raises DeliveryError
+    #: where that cannot be done; :meth:`open` reads it without
+    path: _Path = _Path()
     dataset_offset: int
     size: int
     sop_class_uid: str
@@ -129,6 +161,34 @@ class Outgoing:
     alternatives: tuple[str, ...] = ()
     #: gives it in one of ``alternatives``, for as long as its context lasts; raises DeliveryError
     convert: Callable[[str], AbstractContextManager[Outgoing]] | None = field(default=None, compare=False, repr=False)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Outgoing):
+            return NotImplemented
+        # by their sources: no file is written to compare them, nor to show them
+        return {**self.__dict__, "convert": None} == {**other.__dict__, "convert": None}
+
+    def __repr__(self) -> str:
+        return f"Outgoing(path={self.source}, size={self.size}, transfer_syntax_uid={self.transfer_syntax_uid!r})"
+
+    @property
+    def source(self) -> Path | Content:
+        """What ``path`` was given as: :func:`dataclasses.replace` with ``path=outgoing.source`` writes no file."""
+        source: Path | Content = self.__dict__["path"]
+        return source
+
+    def open(self) -> BinaryIO:
+        """Open it for reading, unbuffered, at its first byte.
+
+        Raises
+        ------
+        OSError
+            It cannot be opened. One that became shorter than ``size`` just ends there.
+        """
+        source = self.source
+        if isinstance(source, Path):
+            return open(source, "rb", buffering=0)
+        return source.open()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -360,7 +420,9 @@ class FollowUp(Protocol):
         """Return what is to be done for, at most 255 characters; None: nothing, for this instance.
 
         Called in a delivery worker for every instance that was sent or found to be there. For each subject
-        ``after_send`` is called until it succeeds once, however many instances have it.
+        ``after_send`` is called until it succeeds once, however many instances have it: for the first of them, or, when
+        the configuration was changed before it succeeded, for the first one since. So it is to be said for this
+        instance, whatever is known of others.
 
         Parameters
         ----------
@@ -377,7 +439,7 @@ class FollowUp(Protocol):
         ...
 
     def after_send(self, outgoing: Outgoing, original: Dataset) -> str | None:
-        """Do it, for the first instance of a subject; return what was done, in words.
+        """Do it, for an instance that brought its subject in; return what was done, in words.
 
         None: nothing is to be done for this instance, by settings that are newer than it. What was noted for the
         subject is forgotten, and a later instance of it is asked about anew.

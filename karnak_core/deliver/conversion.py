@@ -79,6 +79,7 @@ class Conversion:
             prepared = make(target, strict=False)
         outgoing = replace(
             prepared.outgoing,
+            path=prepared.outgoing.source,
             alternatives=self.pixels.alternatives(received.transfer_syntax_uid),
             convert=partial(_converted, partial(make, strict=True)),
         )
@@ -149,7 +150,7 @@ class Conversion:
                 raise
         outgoing = together.outgoing
         if self.identity is None:
-            outgoing = replace(outgoing, facts=None)
+            outgoing = replace(outgoing, path=outgoing.source, facts=None)
         return Prepared(outgoing=outgoing, made=together.made, note=note)
 
     @contextmanager

@@ -15,7 +15,7 @@ from karnak_core.deliver.conversion import Prepared
 from karnak_core.deliver.pipeline import Pipeline
 from karnak_core.deliver.retry import RetryRule, decide
 from karnak_core.errors import DeliveryError, Excluded, Misconfigured, Permanent, Retryable
-from karnak_core.model import BatchDestination, Delivery, Destination, Due, Outcome, Outgoing, Sent, State
+from karnak_core.model import BatchDestination, Delivery, Destination, Due, Instance, Outcome, Outgoing, Sent, State
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ def deliver(
                 yield delivery, decide(error, delivery, rule), error if isinstance(error, Misconfigured) else None
                 continue
             except Exception as error:
-                yield delivery, decide(_bug(error, "preparing", delivery.instance.path), delivery, rule), None
+                yield delivery, decide(_bug(error, "preparing", delivery.instance), delivery, rule), None
                 continue
             ready.append((delivery, prepared))
             made += prepared.made_bytes
@@ -77,12 +77,12 @@ def _sent_off(
             yield delivery, _sent(answer, went, pipeline.due(delivery.instance, went)), None
             continue
         if not isinstance(answer, DeliveryError):
-            answer = _bug(TypeError(f"{type(answer).__name__} is no answer"), "sending", outgoing.path)
+            answer = _bug(TypeError(f"{type(answer).__name__} is no answer"), "sending", outgoing)
         yield delivery, decide(answer, delivery, rule), answer
     if waiting and len(waiting) == len(ready):
         # else it would be asked again at once, for ever
         delivery, prepared = ready[0]
-        silence = _bug(TypeError("no answer for any instance"), "sending", prepared.outgoing.path)
+        silence = _bug(TypeError("no answer for any instance"), "sending", prepared.outgoing)
         yield delivery, decide(silence, delivery, rule), silence
 
 
@@ -103,7 +103,7 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
             with suppress(Exception):
                 destination.close()
             outgoing = next(iter(unanswered.values()), batch[-1])
-            yield outgoing, _bug(error, "sending", outgoing.path)
+            yield outgoing, _bug(error, "sending", outgoing)
         return
     for outgoing in batch:
         try:
@@ -113,7 +113,7 @@ def _send(batch: Sequence[Outgoing], destination: Destination) -> Iterator[tuple
             if not isinstance(error, Permanent | Excluded):
                 return
         except Exception as error:
-            yield outgoing, _bug(error, "sending", outgoing.path)
+            yield outgoing, _bug(error, "sending", outgoing)
 
 
 def _with_note(answer: Sent, note: str) -> Sent:
@@ -125,10 +125,11 @@ def _sent(answer: Sent, outgoing: Outgoing, due: tuple[Due, ...]) -> Outcome:
     return Outcome(state=state, reason=answer.warning, outgoing=outgoing, due=due)
 
 
-def _bug(error: Exception, doing: str, path: Path) -> DeliveryError:
+def _bug(error: Exception, doing: str, what: Instance | Outgoing) -> DeliveryError:
     """Return a retryable error for what should not have been raised; the text may hold anything: not shown."""
     # it may be another file that is missing, a certificate say: that is no reason to give up the instance
-    if isinstance(error, FileNotFoundError) and not path.exists():
+    source = what.source if isinstance(what, Outgoing) else what.path
+    if isinstance(error, FileNotFoundError) and isinstance(source, Path) and not source.exists():
         return Permanent("the spool file is missing")
     logger.error("unexpected error while %s", doing, exc_info=error)
     return Retryable(f"unexpected {type(error).__name__} while {doing}; see the log")

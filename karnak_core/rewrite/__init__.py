@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from karnak_core.rewrite.apart import Apart, taken_apart
 from karnak_core.rewrite.made import MadeFile
+from karnak_core.rewrite.pieces import Pieces, Stretch
 from karnak_core.rewrite.together import Together, put_together
 
-__all__ = ["Apart", "MadeFile", "Together", "put_together", "taken_apart"]
+__all__ = ["Apart", "MadeFile", "Pieces", "Stretch", "Together", "put_together", "taken_apart"]

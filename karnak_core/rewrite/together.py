@@ -1,12 +1,12 @@
-"""A changed data set and its pixel data put together to a Part 10 file."""
+"""A changed data set and its pixel data put together to a Part 10 file, of which the pixel data is not copied."""
 
 from __future__ import annotations
 
 import os
 import struct
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Final
 
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
@@ -19,19 +19,15 @@ from karnak_core.model import Header, Outgoing
 from karnak_core.part10 import file_beginning
 from karnak_core.rewrite.apart import PIXEL_DATA, Apart, PixelElement
 from karnak_core.rewrite.made import MadeFile
+from karnak_core.rewrite.pieces import Pieces, Stretch
 from karnak_core.rewrite.words import in_little_endian
-
-#: bytes that the kernel copies at a time
-COPIED: Final = 16 << 20
-#: about how many bytes file meta information has
-BEGINNING: Final = 512
 
 
 @dataclass(frozen=True, kw_only=True)
 class Together:
-    """A changed instance: its file, and what is in it."""
+    """A changed instance, and what is in it."""
 
-    made: MadeFile
+    made: Pieces
     outgoing: Outgoing
     #: preamble and file meta information
     beginning: bytes
@@ -41,7 +37,7 @@ class Together:
     little: bool
 
     def close(self) -> None:
-        """Give up the file; may be called twice."""
+        """Give up what goes out; may be called twice."""
         self.made.close()
 
 
@@ -72,7 +68,7 @@ def put_together(
     Permanent
         It cannot be encoded, or lacks its SOP class or a UID.
     Retryable
-        There is no room for the file now.
+        No more files can be open now.
     """
     syntax = transfer_syntax_uid or apart.transfer_syntax_uid
     implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
@@ -92,30 +88,19 @@ def put_together(
         transfer_syntax_uid=syntax,
         calling_ae_title=source_ae_title,
     )
-    pixel_bytes = new_pixels.size if new_pixels else sum(one.end - one.start for one in kept)
-    made = MadeFile(BEGINNING + len(before) + len(behind) + pixel_bytes, workspace)
-    try:
-        made.file.write(beginning)
-        made.file.write(before)
-        for element in kept:
-            made.file.write(_head(element, implicit, little))
-            _copy(apart.file, element.start, element.end - element.start, made.file)
-        if new_pixels is not None:
-            _copy(new_pixels.file, 0, pixel_bytes, made.file)
-        made.file.write(behind)
-        size = made.size
-    except OSError as error:
-        made.close()
-        raise Retryable(f"cannot write a temporary file: {error.strerror}") from error
-    except BaseException:
-        made.close()
-        raise
+    pieces: list[bytes | memoryview | Stretch] = [beginning, before]
+    for element in kept:
+        pieces += (_head(element, implicit, little), apart.bytes_at(element.start, element.end))
+    if new_pixels is not None:
+        pieces.append(Stretch(0, new_pixels.size))
+    pieces.append(behind)
+    made = Pieces(pieces, _other_file(apart, pieces, new_pixels), workspace)
     return Together(
         made=made,
         outgoing=Outgoing(
-            path=made.path,
+            path=made,
             dataset_offset=len(beginning),
-            size=size,
+            size=made.size,
             sop_class_uid=header.sop_class_uid,
             sop_instance_uid=header.sop_instance_uid,
             study_instance_uid=header.study_instance_uid,
@@ -160,13 +145,13 @@ def _head(element: PixelElement, implicit: bool, little: bool) -> bytes:
     return struct.pack(f"{order}HH2sHI", group, number, vr.encode("ascii"), 0, length)
 
 
-def _copy(source: IO[bytes], start: int, length: int, target: IO[bytes]) -> None:
-    """Let the kernel copy bytes to the end of the target."""
-    target.flush()
-    end = start + length
-    while start < end:
-        copied = os.sendfile(target.fileno(), source.fileno(), start, min(COPIED, end - start))
-        if not copied:
-            raise Permanent("the pixel data is shorter than its length says")
-        start += copied
-    target.seek(0, os.SEEK_END)
+def _other_file(
+    apart: Apart, pieces: Sequence[bytes | memoryview | Stretch], new_pixels: MadeFile | None
+) -> int | None:
+    """Return a descriptor of the file that has what is not in memory; it stays open when ``apart`` is closed."""
+    if not any(isinstance(piece, Stretch) for piece in pieces):
+        return None
+    try:
+        return os.dup((apart.file if new_pixels is None else new_pixels.file).fileno())
+    except OSError as error:
+        raise Retryable(f"cannot keep the spool file open: {error.strerror}") from error

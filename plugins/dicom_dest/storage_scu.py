@@ -182,14 +182,7 @@ class StorageSCU:
         context_id = association.accepts(*pair)
         assert context_id is not None
         if pair[1] == outgoing.transfer_syntax_uid:
-            return association.start_c_store(
-                outgoing.sop_class_uid,
-                outgoing.sop_instance_uid,
-                context_id,
-                outgoing.path,
-                offset=outgoing.dataset_offset,
-                length=outgoing.size - outgoing.dataset_offset,
-            )
+            return _start(association, outgoing, context_id)
         convert = outgoing.convert or conversion(outgoing, self._workspace)
         with ExitStack() as stack:
             try:
@@ -199,16 +192,9 @@ class StorageSCU:
                     f"{self._peer} does not take transfer syntax {outgoing.transfer_syntax_uid}, and the instance "
                     f"cannot be sent in {pair[1]}: {error.reason}"
                 ) from error
-            message_id = association.start_c_store(
-                other.sop_class_uid,
-                other.sop_instance_uid,
-                context_id,
-                other.path,
-                offset=other.dataset_offset,
-                length=other.size - other.dataset_offset,
-            )
+            message_id = _start(association, other, context_id)
         # its file is gone, and that nobody looks for any more
-        self._converted[message_id] = replace(other, alternatives=(), convert=None)
+        self._converted[message_id] = replace(other, path=other.source, alternatives=(), convert=None)
         return message_id
 
     def _answer(self, association: Association, waiting: dict[int, Outgoing]) -> tuple[Outgoing, Sent | DeliveryError]:
@@ -229,6 +215,18 @@ class StorageSCU:
         self._converted.clear()
         if association is not None:
             association.abort()
+
+
+def _start(association: Association, outgoing: Outgoing, context_id: int) -> int:
+    with outgoing.open() as file:
+        return association.start_c_store(
+            outgoing.sop_class_uid,
+            outgoing.sop_instance_uid,
+            context_id,
+            file,
+            offset=outgoing.dataset_offset,
+            length=outgoing.size - outgoing.dataset_offset,
+        )
 
 
 def _unreadable(error: OSError | EOFError) -> DeliveryError:

@@ -78,7 +78,7 @@ class MultipartBody:
 def _blocks(outgoing: Outgoing) -> Iterator[bytes]:
     left = outgoing.size
     try:
-        with open(outgoing.path, "rb", buffering=0) as file:
+        with outgoing.open() as file:
             while left and (block := file.read(min(BLOCK, left))):
                 left -= len(block)
                 yield block
