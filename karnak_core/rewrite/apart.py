@@ -27,20 +27,19 @@ from karnak_core.errors import Permanent
 from karnak_core.part10 import plain_dataset
 from karnak_core.rewrite.pieces import Stretch
 
-#: group of pixel data in all its forms (PS3.6)
-PIXEL_GROUP: Final = 0x7FE0
 PIXEL_DATA: Final = 0x7FE00010
-#: offset tables, Float and Double Float Pixel Data, Pixel Data; anything else in that group is data like all other
-CARRIED: Final = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00008, 0x7FE00009, PIXEL_DATA))
-PIXEL_VRS: Final = frozenset((b"OB", b"OW", b"OF", b"OD", b"OV", b"UN"))
+#: offset tables, total length, Float and Double Float Pixel Data, Pixel Data; anything else in that group is data like
+#: all other
+CARRIED: Final = frozenset((0x7FE00001, 0x7FE00002, 0x7FE00003, 0x7FE00008, 0x7FE00009, PIXEL_DATA))
+PIXEL_VRS: Final = frozenset((b"OB", b"OW", b"OF", b"OD", b"OV", b"UN", b"UV"))
 #: bytes of all elements but pixel data: a larger data set is not changed
 LARGEST_HEADER: Final = 256 << 20
 #: bytes of a file that is read at once, pixel data included
 READ_WHOLE: Final = 64 << 10
 #: stands for pixel data while the rest is changed: a value, so that it is there for conditions
 _PLACEHOLDER: Final = b"\0\0"
-#: offset tables, and pixel data in its three forms
-_PIXEL_TAG: Final = re.compile(rb"\xe0\x7f[\x01\x02\x08\x09\x10]\0")
+#: offset tables, total length, and pixel data in its three forms
+_PIXEL_TAG: Final = re.compile(rb"\xe0\x7f[\x01\x02\x03\x08\x09\x10]\0")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -184,6 +183,14 @@ def _regions(view: memoryview, explicit: bool, order: str, offset: int) -> tuple
             begin = offset if begin is None else begin
             found.append(PixelElement(tag=tag, vr=vr.decode("ascii"), start=start, end=end, undefined=undefined))
         offset = end
-    if offset < size and read_tag(view, offset) < (PIXEL_GROUP, PIXEL_DATA & 0xFFFF):
-        raise UnreadableDataSet("its elements are not in the order of their tags")
-    return (offset if begin is None else begin), found, offset
+    split = offset if begin is None else begin
+    behind = offset
+    while offset < size:
+        group, element = read_tag(view, offset)
+        if group << 16 | element <= PIXEL_DATA:
+            # other pixels, perhaps, which nobody would clean
+            raise UnreadableDataSet("its elements are not in the order of their tags")
+        _, length, start, nested_explicit = value_of(view, offset, explicit, order)
+        undefined = length == UNDEFINED
+        offset = after_sequence(view, start, nested_explicit, order) if undefined else start + length
+    return split, found, behind
