@@ -13,10 +13,15 @@ from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
+from hypothesis import HealthCheck, settings
 
 from karnak_core.database import Database, open_database
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.testing import missing, run_raw_http
+
+# a machine that has much to do is slow, which is no fault of what it does
+settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

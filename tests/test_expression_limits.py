@@ -32,9 +32,10 @@ def make_dataset() -> Dataset:
 
 
 def seconds_of(work: Callable[[], object]) -> float:
-    start = time.perf_counter()
+    """Return how long the processor worked on it: what else the machine does is not counted."""
+    start = time.thread_time()
     work()
-    return time.perf_counter() - start
+    return time.thread_time() - start
 
 
 def refusal(attempt: Callable[[], object]) -> str:
@@ -79,13 +80,13 @@ def mutated(draw: st.DrawFn) -> str:
     return "".join(parts)
 
 
-@settings(max_examples=400, deadline=5000)
+@settings(max_examples=400)
 @given(st.one_of(st.text(), st.lists(st.sampled_from(PIECES)).map(" ".join), mutated()))
 @example("'a' matches '" + "(a*)*" * 20 + "b'")
 @example("((((" * 1000)
 @example("0x" + "f" * 4000 + " == 1")
 def test_any_text_is_accepted_or_refused_with_the_one_error_in_bounded_time(text: str) -> None:
-    try_everything(text)
+    assert seconds_of(lambda: try_everything(text)) < 5
 
 
 def test_seeds_of_the_mutations_are_valid() -> None:

@@ -24,12 +24,12 @@ from karnak_core.plugins import load
 from karnak_core.spool.views import Filter
 from karnak_core.spool.views import deliveries as select_deliveries
 from karnak_core.spool.wakeups import CONFIGURATION, open_wakeups
-from karnak_core.testing.waiting import wait_until
+from karnak_core.testing.waiting import PATIENCE, wait_until
 
 T = TypeVar("T")
 
 #: seconds for the ready line, and for the end
-START_SECONDS, STOP_SECONDS = 60.0, 60.0
+START_SECONDS, STOP_SECONDS = 120.0, 60.0
 
 
 def one_node(*destinations: Mapping[str, Any], ae_title: str = "FORWARD", **node: Any) -> dict[str, Any]:
@@ -157,7 +157,7 @@ class RunningGateway:
         waiting = any(row["state"] in (State.PENDING, State.LEASED) for row in rows)
         return not waiting and (count is None or len(rows) == count)
 
-    def wait_until(self, predicate: Callable[[], T], seconds: float = 20.0) -> T:
+    def wait_until(self, predicate: Callable[[], T], seconds: float = PATIENCE) -> T:
         """Wait until something holds, and return it; the message of the failure says how things stand.
 
         Raises
@@ -167,7 +167,7 @@ class RunningGateway:
         """
         return wait_until(predicate, seconds, self._picture)
 
-    def wait_until_settled(self, count: int | None = None, seconds: float = 30.0) -> list[dict[str, Any]]:
+    def wait_until_settled(self, count: int | None = None, seconds: float = PATIENCE) -> list[dict[str, Any]]:
         """Wait until nothing waits any more (and there are ``count`` deliveries); return the deliveries."""
         self.wait_until(lambda: self.settled(count), seconds)
         return self.deliveries()

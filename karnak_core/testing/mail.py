@@ -13,7 +13,7 @@ from email.message import EmailMessage
 from email.policy import default
 from typing import TYPE_CHECKING, Any
 
-from karnak_core.testing.waiting import free_port, missing, wait_until
+from karnak_core.testing.waiting import PATIENCE, free_port, missing, wait_until
 
 if TYPE_CHECKING:
     from aiosmtpd.smtp import SMTP, Envelope, Session
@@ -63,7 +63,7 @@ class RunningMailServer:
     #: called with what came before it is answered; returns another answer than ``250``, or None
     before_answer: Callable[[Mail], str | None] = lambda mail: None
 
-    def wait_for(self, count: int, seconds: float = 20.0) -> list[Mail]:
+    def wait_for(self, count: int, seconds: float = PATIENCE) -> list[Mail]:
         """Wait for this many mails, and return all."""
         wait_until(lambda: len(self.mails) >= count, seconds, lambda: [mail.subject for mail in self.mails])
         return list(self.mails)
@@ -115,7 +115,7 @@ def run_mail_server(
         hostname="127.0.0.1",
         port=running.port,
         server_hostname="mail.test",
-        ready_timeout=20,
+        ready_timeout=PATIENCE,
         tls_context=starttls,
         require_starttls=starttls is not None,
         ssl_context=tls,
@@ -127,7 +127,7 @@ def run_mail_server(
     try:
         yield running
     finally:
-        asyncio.run_coroutine_threadsafe(_hang_up(served), controller.loop).result(20)
+        asyncio.run_coroutine_threadsafe(_hang_up(served), controller.loop).result(PATIENCE)
         controller.stop()
 
 

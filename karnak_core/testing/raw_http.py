@@ -8,6 +8,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
+from karnak_core.testing.waiting import PATIENCE
+
 _LENGTH = re.compile(rb"^content-length: *(\d+)", re.IGNORECASE | re.MULTILINE)
 
 
@@ -46,7 +48,7 @@ def run_raw_http(says: bytes, *, then: bytes = b"", every: float = 0.05) -> Iter
             with suppress(OSError):
                 # a thread that nobody connected to
                 listening.shutdown(socket.SHUT_RDWR)
-            thread.join(10)
+            thread.join(PATIENCE)
 
 
 def _read_request(connection: socket.socket) -> None:

@@ -16,9 +16,11 @@ T = TypeVar("T")
 
 #: seconds between two looks
 PAUSE = 0.02
+#: seconds in which a busy machine, too, gets something done
+PATIENCE = 60.0
 
 
-def wait_until(predicate: Callable[[], T], seconds: float = 20.0, what: str | Callable[[], object] = "") -> T:
+def wait_until(predicate: Callable[[], T], seconds: float = PATIENCE, what: str | Callable[[], object] = "") -> T:
     """Ask again and again until the answer is true, and return it.
 
     Parameters

@@ -183,7 +183,7 @@ def test_a_reader_sees_one_state_while_others_write(database: Database) -> None:
 
         thread = threading.Thread(target=write)
         thread.start()
-        thread.join(20)
+        thread.join(60)
         assert not thread.is_alive(), "a reader stops writers"
         assert connection.execute(query).scalar_one() == 0
     assert count(database) == 1

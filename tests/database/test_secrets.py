@@ -68,7 +68,7 @@ def test_processes_that_start_at_once_use_one_key(tmp_path: Path) -> None:
         def start(
             folder: Path = folder, gate: threading.Barrier = gate, vaults: list[Vault | Exception] = vaults
         ) -> None:
-            gate.wait(10)
+            gate.wait(60)
             try:
                 vaults.append(open_vault(folder, {}))
             except Exception as error:
@@ -78,7 +78,7 @@ def test_processes_that_start_at_once_use_one_key(tmp_path: Path) -> None:
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(10)
+            thread.join(60)
         one, other = vaults
         assert isinstance(one, Vault), one
         assert isinstance(other, Vault), other

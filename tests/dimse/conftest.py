@@ -36,7 +36,7 @@ CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
 IMPLICIT = "1.2.840.10008.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
-DEADLINE = 10.0
+DEADLINE = 60.0
 
 
 def eventually(condition: Callable[[], object]) -> None:

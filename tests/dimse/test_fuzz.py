@@ -53,7 +53,7 @@ def no_surprises(caplog):
         yield
     assert [record.getMessage() for record in caplog.records if "unexpected" in record.getMessage()
             and record.levelno >= logging.ERROR] == []  # fmt: skip
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while threading.active_count() > before + 1:
         assert time.monotonic() < deadline, "threads were leaked"
         threading.Event().wait(0.01)
@@ -85,7 +85,7 @@ def test_the_acceptor_survives_damaged_requests(no_surprises, make_acceptor, wir
             except OSError:
                 pass
     acceptor.all_ended()
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 120
     for store in acceptor.receiver.stores:
         assert store.finished + store.discarded == 1
 
@@ -103,7 +103,7 @@ def test_the_requestor_survives_damaged_answers(no_surprises, wire, seed):
         for number in range(ROUNDS):
             sock, _ = listening.accept()
             with sock:
-                sock.settimeout(10)
+                sock.settimeout(60)
                 sent = acceptance + damaged(chance, answers) if number % 2 else damaged(chance, acceptance + answers)
                 try:
                     sock.recv(10)
@@ -137,6 +137,6 @@ def test_the_requestor_survives_damaged_answers(no_surprises, wire, seed):
                     assert 0 <= assoc.next_response().status <= 0xFFFF
                 assoc.is_alive()
     finally:
-        thread.join(30)
+        thread.join(120)
         listening.close()
-    assert time.monotonic() - start < 30
+    assert time.monotonic() - start < 120

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import subprocess
 import time
 from pathlib import Path
@@ -19,6 +18,7 @@ from karnak_core.dimse import (
     StoreAnswer,
     rejections,
 )
+from karnak_core.testing import free_port, wait_until
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 VERIFICATION = "1.2.840.10008.1.1"
@@ -44,24 +44,26 @@ def make_storescp(dcmtk, tmp_path):
     running = []
 
     def make(*options):
-        with socket.create_server(("127.0.0.1", 0)) as listening:
-            port = listening.getsockname()[1]
+        port = free_port()
         command = [dcmtk("storescp"), "-od", str(tmp_path), *options, str(port)]
         running.append(subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL))
-        deadline = time.monotonic() + 10
-        while True:
+
+        def answers():
             try:
                 open_association(port, CONTEXTS[1:]).release()
-                return port, tmp_path
             except ConnectionFailed:
-                assert time.monotonic() < deadline
+                return False
             except (AssociationRejected, AssociationAborted):
-                return port, tmp_path
+                pass
+            return True
+
+        wait_until(answers, what="storescp answers")
+        return port, tmp_path
 
     yield make
     for process in running:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def data_set_of(path: Path) -> bytes:
@@ -133,11 +135,14 @@ def test_a_stock_storescp_does_not_stall_us(make_storescp, make_part10):
     port, _ = make_storescp("--ignore")
     path, offset, _ = make_part10("1.2.7.1", 8000)
     with open_association(port) as assoc:
-        start = time.monotonic()
+        seconds = []
         for _ in range(100):
+            start = time.monotonic()
             assert assoc.send_c_store(CT, "1.2.7.1", 1, path, offset).status == 0
-        # 40 ms each, where the peer's Nagle waits for our delayed ACK
-        assert time.monotonic() - start < 2
+            seconds.append(time.monotonic() - start)
+        # 40 ms each, where the peer's Nagle waits for our delayed ACK, once a connection is a few packets old; on a
+        # busy machine many take that long, but not all
+        assert min(seconds[50:]) < 0.03
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_many_associations_at_once_keep_their_data_apart(acceptor):
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert statuses == [0] * 200
     for store in acceptor.receiver.stores:
         number = int(store.request.sop_instance_uid.rpartition(".")[2])
@@ -175,7 +175,7 @@ def test_tls_deadlines_hold(make_acceptor, tls, wire):
 
 def test_a_silent_tls_client_ends_by_artim_and_blocks_nobody(make_acceptor, tls):
     server, client = tls
-    acceptor = tls_acceptor(make_acceptor, server, artim=1.0)
+    acceptor = tls_acceptor(make_acceptor, server, artim=3.0)
     silent = acceptor.client()
     with open_association(acceptor, connect=tls_connect(client)) as assoc:
         assert assoc.send_c_echo() == 0

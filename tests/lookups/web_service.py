@@ -87,7 +87,7 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Service]:
             with lock:
                 service.asked.append(asked)
                 number = len(service.asked)
-            service.go.wait(20)
+            service.go.wait(60)
             answer = service.answer(number, asked)
             if answer.cut:
                 self.close_connection = True
@@ -126,4 +126,4 @@ def serving(context: ssl.SSLContext | None = None) -> Iterator[Service]:
         service.go.set()
         http.shutdown()
         http.server_close()
-        thread.join(10)
+        thread.join(60)

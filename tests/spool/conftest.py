@@ -162,7 +162,7 @@ def eventually() -> Callable[[Callable[[], bool]], None]:
     """Wait until something holds that no event tells of; fail after a while."""
 
     def wait(holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + 60
         while not holds():
             if time.monotonic() > deadline:
                 pytest.fail("did not happen in time")

@@ -221,7 +221,7 @@ def test_what_was_committed_survives_a_killed_process(
     process.send_signal(signal.SIGKILL)
     while block := os.read(process.stdout.fileno(), 65536):
         told += block
-    process.wait(10)
+    process.wait(60)
     process.stdout.close()
     lines = [line.split(" ") for line in told.decode().splitlines()]
     opened = open_database(url or None, tmp_path)

@@ -151,7 +151,7 @@ def test_threads_that_create_at_once_get_files_of_their_own(spool_folder: SpoolF
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert len(set(made)) == len(made) == 800
     assert present(spool_folder) == set(made)
 
@@ -176,7 +176,7 @@ def test_a_writer_that_starts_is_at_no_moment_taken_for_dead(spool_folder: Spool
     thread.start()
     writers = [SpoolWriter(spool_folder) for _ in range(300)]
     done.set()
-    thread.join(30)
+    thread.join(60)
     for writer in writers:
         writer.close()
     assert taken_for_dead == set()
@@ -229,7 +229,7 @@ def test_sweeps_at_the_same_time_disturb_neither_one_another_nor_writers(spool_f
         writer.close()
     done.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert errors == []
 
 

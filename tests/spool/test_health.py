@@ -114,14 +114,14 @@ def test_of_many_threads_one_takes_the_probe(ledger: Any) -> None:
         taken: list[bool] = []
 
         def try_it(gate: threading.Barrier = gate, taken: list[bool] = taken) -> None:
-            gate.wait(10)
+            gate.wait(60)
             taken.append(take(ledger))
 
         threads = [threading.Thread(target=try_it) for _ in range(8)]
         for thread in threads:
             thread.start()
         for thread in threads:
-            thread.join(20)
+            thread.join(60)
         assert sorted(taken) == [False] * 7 + [True]
 
 
@@ -200,7 +200,7 @@ def test_failures_noted_by_threads_at_once_are_all_counted(ledger: Any) -> None:
     gate = threading.Barrier(6)
 
     def run() -> None:
-        gate.wait(10)
+        gate.wait(60)
         try:
             for _ in range(5):
                 fail(ledger)
@@ -211,7 +211,7 @@ def test_failures_noted_by_threads_at_once_are_all_counted(ledger: Any) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(60)
     assert errors == []
     assert known(ledger).failures == 30
 
@@ -235,6 +235,6 @@ def test_two_first_failures_at_once_are_two(
         health.note_failure(connection, *KEY, "refused", misconfigured=False)
         thread.start()
         eventually(lambda: not thread.is_alive() or somebody_waits_for_a_lock())
-    thread.join(20)
+    thread.join(60)
     assert errors == []
     assert known(ledger).failures == 2

@@ -26,7 +26,7 @@ def together(*works: Callable[[], object]) -> None:
     errors: list[BaseException] = []
 
     def run(work: Callable[[], object]) -> None:
-        gate.wait(10)
+        gate.wait(60)
         try:
             work()
         except BaseException as error:
@@ -150,7 +150,7 @@ def test_a_discard_that_meets_an_unfinished_settlement_leaves_no_file_behind(
         settled = leases.settle(connection, "p", [(item, SENT)])
         thread.start()
         eventually(lambda: not thread.is_alive() or somebody_waits_for_a_lock())
-    thread.join(20)
+    thread.join(60)
     assert not thread.is_alive()
     assert len(settled) + len(discarded[0][1]) == 1
     assert set(ledger.paths().values()) == {None}
@@ -172,7 +172,7 @@ def test_two_discards_at_once_leave_no_file_behind(
         files.extend(decisions.discard(connection, views.Filter(destination="a"), "somebody")[1])
         thread.start()
         eventually(lambda: not thread.is_alive() or somebody_waits_for_a_lock())
-    thread.join(20)
+    thread.join(60)
     assert len(files) == 1
     assert set(ledger.paths().values()) == {None}
 
@@ -189,7 +189,7 @@ def test_a_lease_lost_while_it_is_settled_stays_lost(
         assert leases.release(connection, ["p"]) == 1
         thread.start()
         eventually(lambda: not thread.is_alive() or somebody_waits_for_a_lock())
-    thread.join(20)
+    thread.join(60)
     (row,) = ledger.rows().values()
     assert (row["state"], row["lease_owner"]) == (State.PENDING, None)
     assert files == []

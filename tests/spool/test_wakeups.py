@@ -42,7 +42,7 @@ class Subscriber:
 
     def hears(self, publisher: Wakeups, name: str) -> bool:
         """Publish until it is heard: who has just begun to listen may have missed the first."""
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         while time.monotonic() < deadline:
             publisher.publish([name])
             try:
@@ -58,7 +58,7 @@ def end(thread_name: str = "wakeups") -> None:
     """Wait until listening threads have ended."""
     for thread in threading.enumerate():
         if thread.name == thread_name:
-            thread.join(10)
+            thread.join(60)
             assert not thread.is_alive()
 
 
@@ -94,7 +94,7 @@ def test_many_topics_at_once_are_all_heard(publisher: Wakeups) -> None:
     topics = {f"NODE/{n}" for n in range(200)}
     publisher.publish(topics)
     while topics:
-        topics.discard(subscriber.heard.get(timeout=10))
+        topics.discard(subscriber.heard.get(timeout=60))
 
 
 def test_publishing_nothing_ends_no_subscription(publisher: Wakeups) -> None:
@@ -124,7 +124,7 @@ def test_a_subscriber_in_another_process_hears_and_a_killed_one_disturbs_nobody(
 
     reader = threading.Thread(target=read)
     reader.start()
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while True:
         publisher.publish(["NODE/pacs"])
         try:
@@ -133,8 +133,8 @@ def test_a_subscriber_in_another_process_hears_and_a_killed_one_disturbs_nobody(
         except queue.Empty:
             assert time.monotonic() < deadline
     process.send_signal(signal.SIGKILL)
-    process.wait(10)
-    reader.join(10)
+    process.wait(60)
+    reader.join(60)
     process.stdout.close()
     assert process.stdin
     process.stdin.close()
@@ -164,7 +164,7 @@ def test_a_subscriber_that_does_not_read_blocks_no_publisher(tmp_path: Path) -> 
         started = time.monotonic()
         for _ in range(2000):
             wake.publish(["NODE/pacs"])
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60
         assert (tmp_path / "wake" / "deaf").exists()
         assert Subscriber(wake).hears(wake, "NODE/other")
     end()
@@ -201,7 +201,7 @@ def test_a_callback_that_raises_does_not_end_the_subscription(publisher: Wakeups
         heard.put(name)
 
     publisher.subscribe(callback)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     for name in ("good", "bad", "good"):
         while time.monotonic() < deadline:
             publisher.publish([name])

@@ -107,7 +107,7 @@ class Echoes:
 class Server:
     """Accepts associations, with TLS where there are settings; ends with its ``with`` block."""
 
-    def __init__(self, settings: ServerTLS | None, maximum: ssl.TLSVersion | None = None, artim: float = 5.0) -> None:
+    def __init__(self, settings: ServerTLS | None, maximum: ssl.TLSVersion | None = None, artim: float = 60.0) -> None:
         self._timeouts = Timeouts(artim=artim)
         self.refused: list[str] = []
         context = tls.server_context(settings) if settings else None
@@ -125,11 +125,11 @@ class Server:
 
     def __exit__(self, *_: object) -> None:
         self._listening.shutdown(socket.SHUT_RDWR)
-        self._thread.join(10.0)
+        self._thread.join(60.0)
         self._listening.close()
         for association, thread in self.running:
             association.abort()
-            thread.join(10.0)
+            thread.join(60.0)
 
     def _accept(self) -> None:
         while True:
@@ -179,8 +179,8 @@ def open_association() -> Callable[..., Association]:
 def probe(tmp_path: Path) -> Callable[..., str]:
     """Probe a port of the loopback as a destination of type ``dicom`` does."""
 
-    def ask(port: int, settings: ClientTLS | None, hostname: str = "127.0.0.1") -> str:
-        config = DicomDestination(ae_title="PEER", hostname=hostname, port=port, tls=settings, connect_timeout=1.0)
+    def ask(port: int, settings: ClientTLS | None, hostname: str = "127.0.0.1", seconds: float = 60.0) -> str:
+        config = DicomDestination(ae_title="PEER", hostname=hostname, port=port, tls=settings, connect_timeout=seconds)
         return StorageSCU(config, OpenContext(data_directory=tmp_path, forward_node="FORWARD")).probe()
 
     return ask

@@ -201,7 +201,7 @@ class _Handler(BaseHTTPRequestHandler):
     script: ScriptedServer
     # the answer in one piece
     wbufsize = -1
-    timeout = 30
+    timeout = 60
 
     def setup(self) -> None:
         super().setup()
@@ -225,7 +225,7 @@ class _Handler(BaseHTTPRequestHandler):
                 with suppress(OSError):
                     # as nginx does: what still comes is thrown away, for a while
                     self.connection.shutdown(socket.SHUT_WR)
-                    self.connection.settimeout(1.0)
+                    self.connection.settimeout(20.0)
                     while self.connection.recv(65536):
                         pass
                 return
@@ -239,7 +239,7 @@ class _Handler(BaseHTTPRequestHandler):
             case Cut():
                 self._reset()
             case Silence():
-                self.script.stopping.wait(30)
+                self.script.stopping.wait(60)
                 self._reset()
             case Say():
                 self._say(step)

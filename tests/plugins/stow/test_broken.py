@@ -84,14 +84,14 @@ def test_a_server_that_is_silent_ends_after_the_time_limit(
     started = time.monotonic()
     answer = trouble(make_part(server.url, timeout="0.5 s"), make_instances()[0])
     assert "no answer within 0.5 s after the request was sent" in answer.reason
-    assert 0.4 < time.monotonic() - started < 3
+    assert 0.4 < time.monotonic() - started < 30
 
 
 def test_an_answer_that_dribbles_ends_after_twice_the_time_limit(
     dribbling: Callable[[], str], make_part: MakePart, make_instances: MakeInstances
 ) -> None:
-    answer = trouble(make_part(f"{dribbling()}/studies", timeout="0.3 s"), make_instances()[0])
-    assert "the answer does not come to an end within 0.6 s" in answer.reason
+    answer = trouble(make_part(f"{dribbling()}/studies", timeout="1 s"), make_instances()[0])
+    assert "the answer does not come to an end within 2 s" in answer.reason
 
 
 def test_instances_answered_before_keep_their_outcome_and_those_after_are_not_tried(
@@ -122,6 +122,8 @@ class SlowReader:
 
     def __init__(self, *, size: int, pause: float, count: int) -> None:
         self.read = 0
+        #: it has read as often as it was to
+        self.done = False
         self._how = (size, pause, count)
         self._stop = threading.Event()
         self._listening = socket.socket()
@@ -139,7 +141,8 @@ class SlowReader:
             for _ in range(count):
                 self.read += len(sock.recv(size))
                 self._stop.wait(pause)
-            self._stop.wait(30)
+            self.done = True
+            self._stop.wait(60)
 
     def close(self) -> None:
         self._stop.set()
@@ -149,13 +152,12 @@ class SlowReader:
 
 def test_time_limit_is_on_bytes_that_move_not_on_the_whole(make_part: MakePart, tmp_path: Path) -> None:
     outgoing = part10_of(tmp_path / "large", 30_000_000, "1.2.1")
-    with closing(SlowReader(size=500_000, pause=0.25, count=8)) as reader:
-        started = time.monotonic()
-        answer = trouble(make_part(reader.url, timeout="1 s"), outgoing)
-        took = time.monotonic() - started
-    assert "nothing moved for 1 s while the request was sent" in answer.reason
+    # longer than the limit as a whole, each pause far shorter
+    with closing(SlowReader(size=500_000, pause=0.2, count=15)) as reader:
+        answer = trouble(make_part(reader.url, timeout="2 s"), outgoing)
+        assert reader.done
+    assert "nothing moved for 2 s while the request was sent" in answer.reason
     assert reader.read > 20_000
-    assert 2.5 < took < 8
 
 
 @pytest.mark.parametrize("said", [b"220 mail ESMTP ready\r\n", b"\x07\x00\x00\x00\x00\x04\x00\x00\x02\x00"])

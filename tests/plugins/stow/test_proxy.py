@@ -42,7 +42,10 @@ class Tunnels:
         with closing(sock), suppress(OSError):
             head = b""
             while not head.endswith(b"\r\n\r\n"):
-                head += sock.recv(1)
+                byte = sock.recv(1)
+                if not byte:
+                    return
+                head += byte
             self.asked.append(head.split(b" HTTP/")[0])
             sock.sendall(self._answer)
             if b" 200 " in self._answer:
