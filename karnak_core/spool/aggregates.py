@@ -221,7 +221,7 @@ def with_series(connection: sa.Connection, chosen: Filter, wanted: Sequence[tupl
     if chosen.ids:
         # from deliveries that are named to their studies, never the other way round
         of_these = sa.func.coalesce(instance.c.study_instance_uid, "").in_(uids)
-    for row in connection.execute(_by_series(chosen).where(of_these)):
+    for row in connection.execute(_by_series(chosen, of_these)):
         if (row.study_instance_uid, row.forward_node, row.destination) in kept:
             found[row.study_instance_uid, row.forward_node, row.destination].append(row)
     examples = {one for rows in found.values() for row in rows for one in (row.example, row.example_sent) if one}
@@ -271,8 +271,8 @@ def _reasons(
     )
     counted = sa.func.count().label("deliveries")
     rows = connection.execute(
-        matching(_select(*keys, delivery.c.state, delivery.c.reason, counted), chosen)
-        .where(of_these, delivery.c.reason != "")
+        matching(_select(*keys, delivery.c.state, delivery.c.reason, counted), chosen, of_these)
+        .where(delivery.c.reason != "")
         .group_by(*keys, delivery.c.state, delivery.c.reason)
         .order_by(counted.desc(), delivery.c.reason)
     )
@@ -291,7 +291,7 @@ def _sop_classes(
 ) -> dict[tuple[str, str], list[str]]:
     columns = (instance.c.study_instance_uid, instance.c.series_instance_uid, instance.c.sop_class_uid)
     found: dict[tuple[str, str], list[str]] = {}
-    for row in connection.execute(matching(_select(*columns).distinct(), chosen).where(of_these)):
+    for row in connection.execute(matching(_select(*columns).distinct(), chosen, of_these)):
         found.setdefault((row.study_instance_uid, row.series_instance_uid), []).append(row.sop_class_uid)
     return found
 
@@ -348,7 +348,7 @@ _SHOWN: Final = {state.value: State.PENDING if state is State.LEASED else state 
 _REASONS_FIRST: Final = {State.FAILED: 0, State.EXCLUDED: 1}
 
 
-def _by_series(chosen: Filter) -> sa.Select[Any]:
+def _by_series(chosen: Filter, of_these: sa.ColumnElement[bool] | None = None) -> sa.Select[Any]:
     keys = (
         instance.c.study_instance_uid,
         instance.c.series_instance_uid,
@@ -375,4 +375,5 @@ def _by_series(chosen: Filter) -> sa.Select[Any]:
             sa.func.max(delivery.c.sent_series_instance_uid).label("sent_series"),
         ),
         chosen,
+        of_these,
     ).group_by(*keys)

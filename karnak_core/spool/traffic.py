@@ -11,6 +11,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery, instance
 from karnak_core.model import State
+from karnak_core.spool.moments import first_since
 
 HOUR: Final = 3600_000
 
@@ -88,33 +89,8 @@ def _count(connection: sa.Connection, start: int) -> Hour:
 
 
 def _first_received(connection: sa.Connection, moment: int) -> int | None:
-    """Return the number of the first instance received at or after a moment, ms; None: there is none.
+    return first_since(connection, instance.c.id, instance.c.received_at, moment)
 
-    Numbers rise with time, so it is found by halving, without an index that every reception would have to pay for.
-    Where several receive at once it may be off by a few.
-    """
-    # each by itself: asked for together, SQLite would look at every row
-    high = connection.execute(sa.select(sa.func.max(instance.c.id))).scalar_one()
-    if high is None or _at(connection, high) < moment:
-        return None
-    low = connection.execute(sa.select(sa.func.min(instance.c.id))).scalar_one()
-    while low < high:
-        middle = (low + high) // 2
-        # the next one that is there: retention leaves gaps
-        if _at(connection, middle) < moment:
-            low = middle + 1
-        else:
-            high = middle
-    return int(low)
-
-
-def _at(connection: sa.Connection, number: int) -> int:
-    return int(connection.execute(_RECEIVED_AT, {"number": number}).scalar_one())
-
-
-_RECEIVED_AT: Final = (
-    sa.select(instance.c.received_at).where(instance.c.id >= sa.bindparam("number")).order_by(instance.c.id).limit(1)
-)
 
 _ENDED: Final = (
     sa.select(delivery.c.state, sa.func.count().label("deliveries"))

@@ -41,13 +41,26 @@ class Filter:
     text: str | None = None
 
 
-def matching(statement: S, chosen: Filter) -> S:
-    """Narrow a selection of deliveries joined with their instances."""
-    return narrowed(statement.join_from(delivery, instance, instance.c.id == delivery.c.instance_id), chosen)
+def matching(statement: S, chosen: Filter, within: sa.ColumnElement[bool] | None = None) -> S:
+    """Narrow a selection of deliveries joined with their instances.
+
+    Parameters
+    ----------
+    within
+        Only those that are looked at together, as :mod:`karnak_core.spool.searching` does.
+    """
+    joined = statement.join_from(delivery, instance, instance.c.id == delivery.c.instance_id)
+    return narrowed(joined, chosen) if within is None else narrowed(joined, chosen, by_row=True).where(within)
 
 
-def narrowed(statement: S, chosen: Filter) -> S:
-    """Narrow a selection of deliveries, joined with their instances where patient or text is asked for."""
+def narrowed(statement: S, chosen: Filter, *, by_row: bool = False) -> S:
+    """Narrow a selection of deliveries, joined with their instances where patient or text is asked for.
+
+    Parameters
+    ----------
+    by_row
+        True: they are joined, and few; UIDs are looked for in each, and not by an index.
+    """
     if chosen.ids:
         statement = statement.where(delivery.c.id.in_(chosen.ids))
     if chosen.forward_node is not None:
@@ -56,7 +69,7 @@ def narrowed(statement: S, chosen: Filter) -> S:
         statement = statement.where(delivery.c.destination == chosen.destination)
     if chosen.states:
         statement = statement.where(delivery.c.state.in_(chosen.states))
-        if not set(chosen.states) & {State.SENT, State.DUPLICATE, State.EXCLUDED, State.DISCARDED}:
+        if is_of_open_only(chosen):
             # lets the index of open deliveries serve
             statement = statement.where(delivery.c.not_before.is_not(None))
     for value, original, sent in (
@@ -65,7 +78,8 @@ def narrowed(statement: S, chosen: Filter) -> S:
         (chosen.sop_instance_uid, instance.c.sop_instance_uid, delivery.c.sent_sop_instance_uid),
     ):
         if value is not None:
-            statement = statement.where(_has_uid(original, sent, value))
+            by_uid = sa.or_(original == value, sent == value) if by_row else _has_uid(original, sent, value)
+            statement = statement.where(by_uid)
     if chosen.since is not None:
         statement = statement.where(delivery.c.created_at >= chosen.since)
     if chosen.until is not None:
@@ -86,6 +100,14 @@ def narrowed(statement: S, chosen: Filter) -> S:
     if chosen.text:
         statement = statement.where(_has(chosen.text))
     return statement
+
+
+def is_of_open_only(chosen: Filter) -> bool:
+    """Say whether only deliveries are meant that wait, are under way, or failed."""
+    return bool(chosen.states) and not set(chosen.states) & _FINAL
+
+
+_FINAL = frozenset({State.SENT, State.DUPLICATE, State.EXCLUDED, State.DISCARDED})
 
 
 def _has_uid(original: sa.Column[Any], sent: sa.Column[Any], uid: str) -> sa.ColumnElement[bool]:
@@ -181,6 +203,7 @@ def deliveries(
     limit: int | None = None,
     newest_first: bool = False,
     before: int | None = None,
+    within: sa.ColumnElement[bool] | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Yield deliveries with the names of :data:`FIELDS`; times are ISO 8601 in UTC, or None.
 
@@ -188,6 +211,8 @@ def deliveries(
     ----------
     before
         Only those with a smaller number.
+    within
+        Only those that are looked at together, as :mod:`karnak_core.spool.searching` does.
     """
     order = delivery.c.id.desc() if newest_first else delivery.c.id
     statement = matching(
@@ -204,6 +229,7 @@ def deliveries(
             instance.c.size,
         ),
         chosen,
+        within,
     ).order_by(order)
     if before is not None:
         statement = statement.where(delivery.c.id < before)

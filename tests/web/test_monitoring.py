@@ -13,6 +13,11 @@ from ledger_support import HOSTILE, audited, configure, deliver, follow, notify,
 from web_support import ConsoleApp, check_accessibility
 
 from karnak_core.model import State, now_ms
+from karnak_core.spool import searching
+from karnak_plugins.web_console.api import deliveries as deliveries_api
+from karnak_plugins.web_console.api import monitoring as monitoring_api
+from karnak_plugins.web_console.pages.monitoring import listing
+from karnak_plugins.web_console.pages.monitoring import studies as studies_page
 from karnak_plugins.web_console.selecting import DAY, selection
 
 if TYPE_CHECKING:
@@ -96,6 +101,66 @@ def test_the_filter_narrows_and_stands_in_every_link(console_app: ConsoleApp) ->
     assert "1.22" in client.get("/monitoring", params={"destination": "FORWARD/pacs"}).text
     assert "Nothing matches." in client.get("/monitoring", params={"destination": "OTHER/pacs"}).text
     assert "1.11" not in client.get("/monitoring", params={"period": "all", "destination": "FORWARD/pacs"}).text
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Answers look at two deliveries each."""
+    monkeypatch.setattr(searching, "STEP", 2)
+    for module in (studies_page, listing, deliveries_api, monitoring_api):
+        monkeypatch.setattr(module, "SEARCHED", 0)
+    monkeypatch.setattr(studies_page, "COUNTED", 0)
+
+
+@pytest.mark.usefixtures("impatient")
+def test_what_one_answer_has_no_time_to_search_the_next_one_does(console_app: ConsoleApp) -> None:
+    console = console_app.console
+    deliver(console, study="1.71", reason="a rare reason", state=State.EXCLUDED)
+    for number in range(4):
+        deliver(console, study=f"1.8{number}")
+    client = console_app.signed_in()
+    page = client.get("/monitoring", params={"period": "all", "text": "RARE"}).text
+    assert "1.71" not in page
+    assert "Nothing matches" not in page
+    assert "Search further back" in page
+    assert 'hx-trigger="load delay:50ms"' in page
+    assert "More is being counted." in page
+    looked = 0
+    while "1.71" not in page:
+        (further,) = set(re.findall(r'hx-get="(/monitoring/live[^"]*cursor=[^"]*)"', page))
+        page = client.get(html.unescape(further)).text
+        looked += 1
+    assert looked == 2
+    listed = client.get("/monitoring/deliveries", params={"period": "all", "text": "rare"}).text
+    assert "Nothing was found so far." in listed
+    assert "Search further back" in listed
+    program = console_app.with_token("read", "identities")
+    for path in ("/api/v1/deliveries", "/api/v1/studies"):
+        rows: list[Any] = []
+        cursor: str | None = None
+        while True:
+            answer = program.get(path, params={"text": "rare", **({"cursor": cursor} if cursor else {})}).json()
+            rows += answer["items"]
+            cursor = answer["next"]
+            if cursor is None:
+                break
+        assert [row["study_instance_uid"] for row in rows] == ["1.71"]
+
+
+@pytest.mark.usefixtures("impatient")
+def test_a_count_that_takes_long_is_shown_when_it_is_done(console_app: ConsoleApp) -> None:
+    console = console_app.console
+    for state in (State.FAILED, State.SENT, State.SENT, State.SENT):
+        deliver(console, state=state, study="1.5")
+    client = console_app.signed_in()
+    page = client.get("/monitoring").text
+    assert "2 sent" in page
+    assert "Retry 1 failed" not in re.sub(r"<details.*?</details>", "", page, flags=re.DOTALL)
+    assert 'hx-trigger="every 1s"' in page
+    page = client.get("/monitoring/live").text
+    assert "3 sent, 1 failed" in page
+    assert "Retry 1 failed" in page
+    assert 'hx-trigger="every 5s"' in page
 
 
 def test_an_old_study_is_found_by_a_longer_period(console_app: ConsoleApp) -> None:

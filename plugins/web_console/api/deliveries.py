@@ -12,6 +12,7 @@ from starlette.responses import StreamingResponse
 from karnak_core.errors import NotFound
 from karnak_core.model import State
 from karnak_core.monitor.story import with_times
+from karnak_core.spool.searching import Patience, newest
 from karnak_core.spool.views import Filter, deliveries
 from karnak_plugins.web_console import deciding, sheet
 from karnak_plugins.web_console.access.identity import Identity, require_scope
@@ -25,6 +26,8 @@ router = APIRouter(tags=["deliveries"])
 
 Reader = Annotated[Identity, Depends(require_scope("read"))]
 Decider = Annotated[Identity, Depends(require_scope("deliveries"))]
+#: seconds that one answer looks for what matches
+SEARCHED = 0.1
 #: of a row; larger ones no database has
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
@@ -163,13 +166,15 @@ class DeliveryOut(BaseModel):
 
 @router.get("/deliveries")
 def list_deliveries(query: Annotated[DeliveryQuery, Query()], user: Reader, console: ConsoleOf) -> Page[DeliveryOut]:
-    """List deliveries, the newest first, with the names of ``karnak deliveries list --json``."""
+    """List deliveries, the newest first, with the names of ``karnak deliveries list --json``.
+
+    One answer looks for what matches for a short time only: it may have fewer entries than ``limit``, or none, and
+    ``next`` all the same, where the search goes on.
+    """
     chosen, before = query.chosen(console, user, "deliveries"), paging(query.limit, query.cursor).number()
     with console.database.read() as connection:
-        found = list(deliveries(connection, chosen, limit=query.limit + 1, newest_first=True, before=before))
-    shown = found[: query.limit]
-    more = str(shown[-1]["id"]) if len(found) > query.limit else None
-    return Page(items=[DeliveryOut(**row) for row in shown], next=more)
+        found = newest(connection, chosen, limit=query.limit, before=before, patience=Patience(SEARCHED))
+    return Page(items=[DeliveryOut(**row) for row in found.rows], next=None if found.next is None else str(found.next))
 
 
 @router.get("/deliveries/export", response_class=StreamingResponse, responses={200: {"content": {"text/csv": {}}}})

@@ -10,12 +10,21 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from karnak_core.spool import aggregates, follow_up_decisions, notice_decisions, tree
 from karnak_core.spool.aggregates import Counts, Series, Study
+from karnak_core.spool.searching import Patience, resolved
 from karnak_core.spool.tree import Place
 from karnak_core.spool.views import iso
 from karnak_plugins.web_console import deciding
 from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.access.roles import Scope
-from karnak_plugins.web_console.api.deliveries import Decided, Decider, DeliveryFilter, Reader, RowNumber, Text
+from karnak_plugins.web_console.api.deliveries import (
+    SEARCHED,
+    Decided,
+    Decider,
+    DeliveryFilter,
+    Reader,
+    RowNumber,
+    Text,
+)
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.refusals import Refused
 from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf
@@ -145,7 +154,11 @@ class NotificationOut(BaseModel):
 
 @router.get("/studies")
 def list_studies(query: Annotated[StudyQuery, Query()], user: Reader, console: ConsoleOf) -> Page[StudyOut]:
-    """List studies at destinations with their series: those with failures first, then what was received last."""
+    """List studies at destinations with their series: those with failures first, then what was received last.
+
+    One answer has up to 5000 instances, and looks for what matches for a short time only: it may have fewer studies
+    than ``limit``, or none, and ``next`` all the same, where the list goes on.
+    """
     return _studies(query, user, console)
 
 
@@ -234,9 +247,9 @@ def _studies(query: StudyQuery, user: Identity, console: Console) -> Page[StudyO
         with console.database.write() as connection:
             deciding.looked(connection, user, "studies")
     with console.database.read() as connection:
-        cheap = tree.resolved(connection, chosen)
-        page = tree.latest(connection, cheap, limit=query.limit, after=after)
-        found = aggregates.with_series(connection, cheap, page.keys)
+        cheap = resolved(connection, chosen)
+        page = tree.latest(connection, cheap, limit=query.limit, after=after, patience=Patience(SEARCHED))
+        found = aggregates.with_series(connection, tree.within(connection, chosen, page.keys), page.keys)
     return Page(items=[_study(one, query.identities) for one in found], next=cursor(page.next))
 
 

@@ -9,8 +9,9 @@ from starlette.responses import Response
 
 from karnak_core.commands.delivery_detail import detail
 from karnak_core.errors import NotFound
-from karnak_core.spool.views import deliveries
+from karnak_core.spool.searching import Listed, Patience, newest
 from karnak_plugins.web_console.access.identity import CurrentUser, Identity
+from karnak_plugins.web_console.api.deliveries import SEARCHED
 from karnak_plugins.web_console.api.monitoring import sent_facts
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.pages.monitoring.shared import ROWS, asked, filter_context, note_look
@@ -29,16 +30,17 @@ def listed(request: Request, user: CurrentUser, console: ConsoleOf) -> Response:
     """Show the deliveries that match the filter, the newest first."""
     found = asked(request, console, user)
     before = paging(ROWS, request.query_params.get("cursor") or None).number()
-    rows: list[dict[str, Any]] = []
+    page = Listed(rows=(), next=None, full=True)
     if not found.errors:
         with console.database.read() as connection:
-            rows = list(deliveries(connection, found.chosen, limit=ROWS + 1, newest_first=True, before=before))
+            page = newest(connection, found.chosen, limit=ROWS, before=before, patience=Patience(SEARCHED))
     return render(
         request,
         "monitoring_deliveries.html",
         status=422 if found.errors else 200,
-        rows=[_with_moments(row) for row in rows[:ROWS]],
-        next=str(rows[ROWS - 1]["id"]) if len(rows) > ROWS else None,
+        rows=[_with_moments(row) for row in page.rows],
+        next=page.next,
+        full=page.full,
         cursor=before,
         **filter_context(console, found),
     )

@@ -17,6 +17,8 @@ from karnak_plugins.web_console.selecting import PERIODS, STATES, Selection, sel
 
 #: on one page, at most
 STUDIES, ROWS = 25, 100
+#: seconds that one answer counts what matches: what is left the next one does
+COUNTED = 0.05
 
 
 def asked(request: Request, console: Console, user: Identity) -> Selection:

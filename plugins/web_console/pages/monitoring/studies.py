@@ -13,12 +13,20 @@ from starlette.responses import Response
 from karnak_core.model import State
 from karnak_core.spool import aggregates, tree
 from karnak_core.spool.aggregates import Counts, Series, Study
+from karnak_core.spool.searching import Patience, resolved
+from karnak_core.spool.tree import Counts as Counted
 from karnak_plugins.web_console import sheet
 from karnak_plugins.web_console.access.identity import CurrentUser, Identity
+from karnak_plugins.web_console.api.deliveries import SEARCHED
 from karnak_plugins.web_console.api.monitoring import cursor, place, sent_facts
 from karnak_plugins.web_console.console import Console
-from karnak_plugins.web_console.counting import Counts as Counted
-from karnak_plugins.web_console.pages.monitoring.shared import STUDIES, asked, filter_context, note_look
+from karnak_plugins.web_console.pages.monitoring.shared import (
+    COUNTED,
+    STUDIES,
+    asked,
+    filter_context,
+    note_look,
+)
 from karnak_plugins.web_console.pages.rendering import render
 from karnak_plugins.web_console.refusals import Refused
 from karnak_plugins.web_console.resources import ConsoleOf
@@ -84,6 +92,8 @@ def _page(request: Request, user: Identity, console: Console, template: str) -> 
     context: dict[str, Any] = {
         "branches": [],
         "next": None,
+        "counting": False,
+        "looked_back_to": None,
         "cursor": begin,
         "failed": 0,
         "pending": 0,
@@ -94,12 +104,15 @@ def _page(request: Request, user: Identity, console: Console, template: str) -> 
     if found.errors:
         return render(request, template, status=422, **context, **filter_context(console, found))
     with console.database.read() as connection:
-        cheap = tree.resolved(connection, found.chosen)
-        counts = console.counting.by_state(connection, found.query(identities=None), cheap)
-        page = tree.latest(connection, cheap, limit=STUDIES, after=place(begin))
-        studies = aggregates.with_series(connection, cheap, page.keys)
+        cheap = resolved(connection, found.chosen)
+        counted = console.counting.by_state(connection, found.query(identities=None), cheap, Patience(COUNTED))
+        page = tree.latest(connection, cheap, limit=STUDIES, after=place(begin), patience=Patience(SEARCHED))
+        studies = aggregates.with_series(connection, tree.within(connection, found.chosen, page.keys), page.keys)
+    counts = counted.counts
     context["branches"] = _branches(counts, studies)
     context["next"] = cursor(page.next)
+    context["counting"] = counted.before is not None
+    context["looked_back_to"] = page.looked_back_to
     for name, state in (("failed", State.FAILED), ("pending", State.PENDING)):
         context[name] = sum(of_it.get(state, 0) for of_it in counts.values())
     return render(request, template, **context, **filter_context(console, found, counts))
