@@ -66,7 +66,12 @@ def disabled_in(document: Mapping[str, Any]) -> tuple[str, ...]:
 
 
 def load(
-    document: Mapping[str, Any], plugins: Plugins, folder: Path | None = None, *, ask_plugins: bool = True
+    document: Mapping[str, Any],
+    plugins: Plugins,
+    folder: Path | None = None,
+    *,
+    ask_plugins: bool = True,
+    seen: frozenset[str] | None = None,
 ) -> Configuration:
     """Make a configuration of a document.
 
@@ -76,6 +81,9 @@ def load(
         Where relative paths start; None for a document from the database, in which all are absolute.
     ask_plugins
         False: do not call ``karnak_check_config``, as for what has been checked when it was applied.
+    seen
+        Without a folder: look at the files of TLS that are named, but for these paths; None: look at none. What
+        :func:`texts_of` finds in the document that was changed are those that were looked at.
 
     Raises
     ------
@@ -88,6 +96,7 @@ def load(
     context = Reading(
         plugins=plugins,
         folder=folder,
+        seen=seen,
         authenticators=_names(document.get("authenticators")),
         projects=_names_of(document.get("projects")),
         profiles=names_in(document.get("profiles"), plugins.profile_elements, folder),
@@ -102,6 +111,14 @@ def load(
         if found:
             raise ConfigurationError(found)
     return configuration
+
+
+def texts_of(document: object) -> frozenset[str]:
+    """Return every text in a document, the paths of files among them."""
+    if isinstance(document, str):
+        return frozenset({document})
+    inside = document.values() if isinstance(document, Mapping) else document if isinstance(document, list) else ()
+    return frozenset[str]().union(*map(texts_of, inside))
 
 
 def _names(section: object) -> frozenset[str]:

@@ -19,6 +19,9 @@ class Reading:
     plugins: Plugins
     #: the folder of the file, where its relative paths start; None: a stored document, whose paths are absolute
     folder: Path | None = None
+    #: for a document without a folder: look at the files of TLS that it names, but for paths among these texts, which
+    #: were looked at when they were written; None: look at none
+    seen: frozenset[str] | None = None
     #: the names that the document has under ``authenticators``, right or wrong
     authenticators: frozenset[str] = frozenset()
     #: likewise under ``projects``
@@ -30,6 +33,14 @@ class Reading:
 def reading(info: ValidationInfo) -> Reading | None:
     """Return the context that a validator was called with."""
     return info.context if isinstance(info.context, Reading) else None
+
+
+def opens(info: ValidationInfo, *paths: str) -> bool:
+    """Say whether files are to be looked at now: those of a file that is read, and those that are new elsewhere."""
+    context = reading(info)
+    if context is None:
+        return False
+    return context.folder is not None or (context.seen is not None and not context.seen.issuperset(paths))
 
 
 def absolute(path: str, info: ValidationInfo) -> str:

@@ -1,7 +1,7 @@
-"""The keys of TLS, in both roles. The files are looked at when a configuration file is checked, not later.
+"""The keys of TLS, in both roles. The files are looked at when they are written into a configuration, not later.
 
 What is stored has been checked when it was applied: a certificate that has expired since does not keep a running
-gateway from following the rest of its configuration.
+gateway from following the rest of its configuration, nor anybody from changing that.
 """
 
 from __future__ import annotations
@@ -12,28 +12,26 @@ from typing import Annotated, Self
 from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
 
 from karnak_core.config.parts import Model
-from karnak_core.config.reading import absolute, reading
+from karnak_core.config.reading import absolute, opens
 from karnak_core.tls import check_authorities, check_certificate, check_key
 
 
 def _path(path: str, info: ValidationInfo) -> str:
     if not path or "\0" in path:
         raise ValueError(f"{path!r} is not a path")
-    return absolute(path, info)
+    found = absolute(path, info)
+    if not found.startswith("/") and opens(info, found):
+        raise ValueError(f"{path!r} does not begin with '/': there is no folder here that it could start at")
+    return found
 
 
 def _checked(check: Callable[[str], object]) -> AfterValidator:
     def validate(path: str, info: ValidationInfo) -> str:
-        if _is_a_file_read(info):
+        if opens(info, path):
             check(path)
         return path
 
     return AfterValidator(validate)
-
-
-def _is_a_file_read(info: ValidationInfo) -> bool:
-    context = reading(info)
-    return context is not None and context.folder is not None
 
 
 #: PEM files; relative paths start at the folder of the configuration file
@@ -49,8 +47,9 @@ class _Identity(Model):
     @classmethod
     def _key_fits(cls, value: str | None, info: ValidationInfo) -> str | None:
         # a certificate that is wrong is reported by itself
-        if value is not None and _is_a_file_read(info):
-            check_key(value, info.data.get("certificate"))
+        certificate = info.data.get("certificate")
+        if value is not None and opens(info, value, *([certificate] if certificate else [])):
+            check_key(value, certificate)
         return value
 
 

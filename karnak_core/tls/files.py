@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import ssl
+import stat
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Final
@@ -96,8 +99,15 @@ def _private_key(path: str) -> PrivateKeyTypes:
 
 def _read(path: str) -> bytes:
     try:
-        with open(path, "rb") as file:
-            text = file.read(MOST_BYTES + 1)
+        # not to wait for who writes to a pipe
+        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            if stat.S_ISFIFO(os.fstat(descriptor).st_mode):
+                raise OSError(errno.EINVAL, "it is a pipe")
+            with open(descriptor, "rb", closefd=False) as file:
+                text = file.read(MOST_BYTES + 1)
+        finally:
+            os.close(descriptor)
     except (OSError, ValueError) as error:
         why = (isinstance(error, OSError) and error.strerror) or type(error).__name__
         raise TlsFileError(f"{path!r} cannot be read: {why[:1].lower()}{why[1:]}") from None

@@ -9,7 +9,7 @@ from typing import Any
 
 from karnak_core.config import store
 from karnak_core.config.export import to_document
-from karnak_core.config.load import load
+from karnak_core.config.load import load, texts_of
 from karnak_core.config.models import Configuration
 from karnak_core.config.store import Applied, Following
 from karnak_core.database import Database
@@ -93,7 +93,8 @@ class Console:
         Raises
         ------
         ConfigurationError
-            With every problem of the new document; nothing has changed.
+            With every problem of the new document, and of the files of TLS that it names and the old one did not;
+            nothing has changed.
         Conflict
             Another version than the expected one applies.
         """
@@ -104,7 +105,9 @@ class Console:
                 raise Conflict(
                     f"the configuration is version {version} by now, and this was made from version {expected_version}"
                 )
-            configuration = load(document_change(to_document(before)), self.plugins)
+            document = to_document(before)
+            seen = texts_of(document)
+            configuration = load(document_change(document), self.plugins, seen=seen)
             try:
                 return self._applied(configuration, version, author, comment)
             except Conflict:

@@ -9,7 +9,8 @@ from typing import Any
 from starlette.responses import Response
 
 from karnak_core.config import yaml_text
-from karnak_core.config.load import load
+from karnak_core.config.export import to_document
+from karnak_core.config.load import load, texts_of
 from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
 from karnak_core.errors import ConfigProblem, ConfigurationError
@@ -61,7 +62,8 @@ def plan(console: Console, document: Mapping[str, Any]) -> list[str]:
         With everything that is wrong with it.
     """
     before = console.configuration
-    after = sealed(load(document, console.plugins), console.vault, before)
+    seen = texts_of(to_document(before))
+    after = sealed(load(document, console.plugins, seen=seen), console.vault, before)
     with console.database.read() as connection:
         numbers = destination_numbers(connection)
 

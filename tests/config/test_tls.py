@@ -12,7 +12,7 @@ import trustme
 
 from karnak_core.config import yaml_text
 from karnak_core.config.export import to_document
-from karnak_core.config.load import load
+from karnak_core.config.load import load, texts_of
 from karnak_core.config.tls import ClientTLS
 from karnak_core.errors import ConfigurationError
 from karnak_core.plugins import load as load_plugins
@@ -117,6 +117,30 @@ def test_what_has_been_applied_is_not_checked_again(read, files, plugins):
     document = to_document(read(LISTENER))
     (files / "server.pem").unlink()
     assert load(document, plugins).listener.tls.certificate == str(files / "server.pem")
+
+
+def test_without_a_folder_only_files_that_were_not_named_before_are_looked_at(read, files, plugins):
+    """One that has expired since keeps nobody from changing the rest."""
+    document = to_document(read(LISTENER))
+    seen = texts_of(document)
+    (files / "server.pem").unlink()
+    assert load(document, plugins, seen=seen).listener.tls.certificate == str(files / "server.pem")
+    tls = document["listener"]["tls"]
+    (files / "ca.pem").unlink()
+    changed = {"key": "other.key", "client_ca": str(files / "gone.pem"), "certificate": str(files / "other.pem")}
+    with pytest.raises(ConfigurationError) as caught:
+        load({"listener": {"tls": {**tls, **changed}}}, plugins, seen=seen)
+    assert [str(problem).replace(f"{files}{os.sep}", "") for problem in caught.value.problems] == [
+        "listener.tls.key: 'other.key' does not begin with '/': there is no folder here that it could start at",
+        "listener.tls.client_ca: 'gone.pem' cannot be read: no such file or directory",
+    ]
+
+
+def test_a_key_is_looked_at_with_another_certificate(read, files, plugins):
+    document = to_document(read(LISTENER))
+    tls = {**document["listener"]["tls"], "certificate": str(files / "other.pem")}
+    with pytest.raises(ConfigurationError, match=r"server.key' is not the private key of the certificate in"):
+        load({"listener": {"tls": tls}}, plugins, seen=texts_of(document))
 
 
 @pytest.fixture

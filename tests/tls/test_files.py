@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -42,6 +43,12 @@ def test_certificate_and_key_may_be_one_file(authority, write):
     both = write("both.pem", Path(identity.key).read_text() + Path(identity.certificate).read_text())
     check_certificate(both)
     check_key(both, both)
+
+
+def test_nobody_waits_for_who_writes_to_a_pipe(tmp_path):
+    os.mkfifo(tmp_path / "pipe.pem")
+    with pytest.raises(TlsFileError, match=r"pipe.pem' cannot be read: it is a pipe$"):
+        check_certificate(str(tmp_path / "pipe.pem"))
 
 
 @pytest.mark.parametrize("check", [check_certificate, check_authorities, lambda path: check_key(path, None)])

@@ -195,6 +195,17 @@ def test_configuration_that_is_wrong_changes_nothing(program: Client, body: dict
     assert now(program) == before
 
 
+def test_files_of_tls_that_are_not_there_are_refused_by_plan_and_apply(program: Client) -> None:
+    tls = {"certificate": "/nowhere/c.pem", "key": "/nowhere/k.pem"}
+    for answer in (
+        program.post(f"{V}/configuration/plan", json={"listener": {"tls": tls}}),
+        program.put(f"{V}/configuration", json={"listener": {"tls": tls}}, headers=now(program)),
+    ):
+        assert answer.status_code == 422
+        assert [one["place"] for one in answer.json()["errors"]] == ["listener.tls.certificate", "listener.tls.key"]
+        assert answer.json()["errors"][1]["message"] == "'/nowhere/k.pem' cannot be read: no such file or directory"
+
+
 def test_history_names_who_changed_what_and_rolls_back(program: Client, console_app: ConsoleApp) -> None:
     with_node(console_app)
     version = console_app.console.version

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import html
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from configured import FOLDER, HOSTILE, STOW, apply, document, form_of, said_wrong, with_node, with_project
 from web_support import ConsoleApp
 
@@ -126,9 +128,32 @@ def test_listener_that_is_wrong_is_told_at_its_field(console_app: ConsoleApp) ->
     assert answer.status_code == 422
     assert 'id="port-error"' in answer.text
     assert 'id="max_associations-error"' in answer.text
-    tls = {**form_of(client.get(at).text, at), "tls": "on", "tls.certificate": "/c.pem", "tls.key": "/k.pem"}
-    assert client.submit(at, tls).status_code == 303
-    assert document(console_app)["listener"]["tls"] == {"certificate": "/c.pem", "key": "/k.pem"}
+
+
+def test_files_of_tls_are_looked_at_when_they_are_typed(console_app: ConsoleApp, tmp_path: Path) -> None:
+    client = console_app.signed_in()
+    at = section("listener")
+    certificate, key, other = (str(tmp_path / name) for name in ("c.pem", "k.pem", "other.pem"))
+    for path in (other, certificate):
+        issued = trustme.CA().issue_cert("localhost")
+        issued.cert_chain_pems[0].write_to_path(path)
+        issued.private_key_pem.write_to_path(key)
+    tls = {"tls": "on", "tls.certificate": other, "tls.key": key}
+    answer = client.submit(at, {**form_of(client.get(at).text, at), **tls})
+    assert answer.status_code == 422
+    assert 'id="tls.key-error"' in answer.text
+    assert f"'{key}' is not the private key of the certificate in '{other}'" in html.unescape(answer.text)
+    answer = client.submit(at, {**form_of(client.get(at).text, at), **tls, "tls.certificate": f"{tmp_path}/gone.pem"})
+    assert "gone.pem' cannot be read: no such file or directory" in html.unescape(answer.text)
+    answer = client.submit(at, {**form_of(client.get(at).text, at), **tls, "tls.certificate": "c.pem"})
+    assert "'c.pem' does not begin with '/'" in html.unescape(answer.text)
+    assert "listener" not in document(console_app)
+    answer = client.submit(at, {**form_of(client.get(at).text, at), **tls, "tls.certificate": certificate})
+    assert answer.status_code == 303
+    assert document(console_app)["listener"]["tls"] == {"certificate": certificate, "key": key}
+    # one that is gone later keeps nobody from changing something else
+    Path(certificate).unlink()
+    assert client.submit(at, {**form_of(client.get(at).text, at), "port": "0"}).status_code == 303
 
 
 def test_application_entity_is_added_changed_and_deleted(console_app: ConsoleApp) -> None:
