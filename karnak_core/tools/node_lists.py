@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from karnak_core.database import Database
 from karnak_core.database.nodes import tool_endpoint, tool_node
-from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
+from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict, NotFound
 from karnak_core.tools.nodes import (
     WORKLIST,
     DicomNode,
@@ -34,6 +34,11 @@ class StoredNode:
     id: int
     node: DicomNode
 
+    @property
+    def state(self) -> str:
+        """A text that is another one when the node was changed."""
+        return _digest(_node_values(self.node))
+
 
 @dataclass(frozen=True, kw_only=True)
 class StoredEndpoint:
@@ -41,6 +46,11 @@ class StoredEndpoint:
 
     id: int
     endpoint: WebEndpoint
+
+    @property
+    def state(self) -> str:
+        """A text that is another one when the endpoint was changed."""
+        return _digest(_endpoint_values(self.endpoint))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -97,8 +107,13 @@ def get_endpoint(connection: sa.Connection, number: int) -> StoredEndpoint:
     return _endpoint(row)
 
 
-def save_node(database: Database, node: DicomNode, number: int | None = None) -> StoredNode:
+def save_node(database: Database, node: DicomNode, number: int | None = None, *, seen: str | None = None) -> StoredNode:
     """Add a node, or put it in the place of another one.
+
+    Parameters
+    ----------
+    seen
+        The ``state`` of the other one as it was looked at; None: whatever it is.
 
     Raises
     ------
@@ -106,22 +121,28 @@ def save_node(database: Database, node: DicomNode, number: int | None = None) ->
         With everything that is wrong with it; its group has it already.
     NotFound
         There is no node of this number.
+    Conflict
+        It is not as it was looked at any more.
     """
     _refuse(node_problems(node))
-    saved = _saved(database, tool_node, _node_values(node), number, "ae_title")
+    saved = _saved(database, tool_node, _node_values(node), number, "ae_title", seen)
     with database.read() as connection:
         return get_node(connection, saved)
 
 
-def save_endpoint(database: Database, endpoint: WebEndpoint, number: int | None = None) -> StoredEndpoint:
+def save_endpoint(
+    database: Database, endpoint: WebEndpoint, number: int | None = None, *, seen: str | None = None
+) -> StoredEndpoint:
     """Add an endpoint, or put it in the place of another one; raises as :func:`save_node`."""
     _refuse(endpoint_problems(endpoint))
-    saved = _saved(database, tool_endpoint, _endpoint_values(endpoint), number, "url")
+    saved = _saved(database, tool_endpoint, _endpoint_values(endpoint), number, "url", seen)
     with database.read() as connection:
         return get_endpoint(connection, saved)
 
 
-def _saved(database: Database, table: sa.Table, values: dict[str, Any], number: int | None, key: str) -> int:
+def _saved(
+    database: Database, table: sa.Table, values: dict[str, Any], number: int | None, key: str, seen: str | None
+) -> int:
     try:
         with database.write() as connection:
             if number is None:
@@ -129,24 +150,35 @@ def _saved(database: Database, table: sa.Table, values: dict[str, Any], number: 
                 inserted = connection.execute(sa.insert(table).values(values)).inserted_primary_key
                 assert inserted is not None
                 return int(inserted[0])
-            if not connection.execute(sa.update(table).where(table.c.id == number).values(values)).rowcount:
-                raise NotFound("there is no such entry")
+            _require_same(connection, table, number, seen)
+            connection.execute(sa.update(table).where(table.c.id == number).values(values))
             return number
     except IntegrityError:
         raise ConfigurationError([ConfigProblem(place=key, message="is in the list already")]) from None
 
 
-def delete_node(database: Database, number: int) -> DicomNode:
-    """Remove a node; raises NotFound."""
+def _require_same(connection: sa.Connection, table: sa.Table, number: int, seen: str | None) -> None:
+    row = connection.execute(sa.select(table).where(table.c.id == number).with_for_update()).one_or_none()
+    if row is None:
+        raise NotFound("there is no such entry")
+    stored = _node(row) if table is tool_node else _endpoint(row)
+    if seen is not None and stored.state != seen:
+        raise Conflict("somebody else has changed this meanwhile; look at it again")
+
+
+def delete_node(database: Database, number: int, *, seen: str | None = None) -> DicomNode:
+    """Remove a node; raises NotFound, and Conflict where it is not as it was looked at."""
     with database.write() as connection:
+        _require_same(connection, tool_node, number, seen)
         stored = get_node(connection, number)
         connection.execute(sa.delete(tool_node).where(tool_node.c.id == number))
         return stored.node
 
 
-def delete_endpoint(database: Database, number: int) -> WebEndpoint:
-    """Remove an endpoint; raises NotFound."""
+def delete_endpoint(database: Database, number: int, *, seen: str | None = None) -> WebEndpoint:
+    """Remove an endpoint; raises NotFound, and Conflict where it is not as it was looked at."""
     with database.write() as connection:
+        _require_same(connection, tool_endpoint, number, seen)
         stored = get_endpoint(connection, number)
         connection.execute(sa.delete(tool_endpoint).where(tool_endpoint.c.id == number))
         return stored.endpoint
@@ -235,6 +267,11 @@ def _endpoint(row: Any) -> StoredEndpoint:
         group=row.node_group or None,
     )
     return StoredEndpoint(id=row.id, endpoint=endpoint)
+
+
+def _digest(values: dict[str, Any]) -> str:
+    text = "\0".join(f"{name}={value}" for name, value in values.items())
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def _node_values(node: DicomNode) -> dict[str, Any]:

@@ -61,6 +61,31 @@ def expected_version(
 ExpectedVersion = Annotated[int | None, Depends(expected_version)]
 
 
+def seen_state(
+    if_match: Annotated[
+        str | None, Header(description='the ETag of what the change was made from; "*": whatever it is. Required')
+    ] = None,
+) -> str | None:
+    """Return the state of an entry that a change was made from; None: whatever it is. A dependency.
+
+    Raises
+    ------
+    Refused
+        428: none is given.
+    """
+    if if_match is None:
+        raise Refused(428, "If-Match is missing: the ETag of what the change was made from")
+    return None if if_match.strip() == "*" else if_match.strip().strip('"')
+
+
+SeenState = Annotated[str | None, Depends(seen_state)]
+
+
+def tag_state(response: Response, state: str) -> None:
+    """Say in which state an entry is."""
+    response.headers["ETag"] = f'"{state}"'
+
+
 @dataclass(frozen=True, kw_only=True)
 class Paging:
     """Which part of a long list is asked for."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -13,6 +14,7 @@ from karnak_core.tools import node_lists
 from karnak_core.tools.nodes import GATEWAY_DESTINATIONS, WORKLIST, DicomNode, Service, WebEndpoint
 
 TOOLS = "/api/v1/tools"
+ANY = {"If-Match": "*"}
 HEADER = "description,aetitle,hostname,port,nodeType,nodeGroup\n"
 TWO = HEADER + "One,ONE,one.local,104,PACS,SiteA\nTwo,TWO,two.local,105\nbad,,host,notaport\n"
 
@@ -106,7 +108,7 @@ def test_nodes_by_the_api(program: Client) -> None:
     assert added.status_code == 201
     path = f"{TOOLS}/nodes/{added.json()['id']}"
     assert program.get(path).json() == {**new, **added.json()}
-    assert program.put(path, json={**new, "port": 105}).json()["port"] == 105
+    assert program.put(path, json={**new, "port": 105}, headers=ANY).json()["port"] == 105
     assert program.get(f"{TOOLS}/nodes", params={"group": "SiteB"}).json()["items"] == []
     groups = program.get(f"{TOOLS}/groups").json()["items"]
     assert groups == [
@@ -116,10 +118,36 @@ def test_nodes_by_the_api(program: Client) -> None:
     wrong = program.post(f"{TOOLS}/nodes", json={**new, "ae_title": "A\\B", "group": "gateway destinations"})
     assert wrong.status_code == 422
     assert [one["place"] for one in wrong.json()["errors"]] == ["ae_title", "group"]
-    assert program.delete(path).status_code == 204
-    for answer in (program.get(path), program.delete(path), program.put(path, json=new)):
+    assert program.delete(path, headers=ANY).status_code == 204
+    gone = (program.get(path), program.delete(path, headers=ANY), program.put(path, json=new, headers=ANY))
+    for answer in gone:
         assert answer.status_code == 404
     assert program.delete(f"{TOOLS}/groups/SiteA").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "second"),
+    [
+        ("nodes", {"ae_title": "PACS", "hostname": "pacs.local", "port": 104}, {"port": 105}),
+        ("endpoints", {"url": "https://host/x"}, {"description": "another"}),
+    ],
+)
+def test_two_programs_do_not_overwrite_each_other(
+    program: Client, path: str, first: dict[str, Any], second: dict[str, Any]
+) -> None:
+    added = program.post(f"{TOOLS}/{path}", json=first)
+    at, seen = f"{TOOLS}/{path}/{added.json()['id']}", {"If-Match": added.headers["ETag"]}
+    assert program.get(at).headers["ETag"] == seen["If-Match"]
+    for answer in (program.put(at, json={**first, **second}), program.delete(at)):
+        assert answer.status_code == 428
+    changed = program.put(at, json={**first, **second}, headers=seen)
+    assert changed.status_code == 200
+    assert changed.headers["ETag"] == program.get(at).headers["ETag"] != seen["If-Match"]
+    for answer in (program.put(at, json=first, headers=seen), program.delete(at, headers=seen)):
+        assert answer.status_code == 412
+        assert "somebody else has changed this meanwhile" in answer.json()["detail"]
+    assert program.get(at).json() == changed.json()
+    assert program.delete(at, headers={"If-Match": changed.headers["ETag"]}).status_code == 204
 
 
 def test_files_are_imported_and_exported_by_the_api(program: Client) -> None:
@@ -138,10 +166,10 @@ def test_files_are_imported_and_exported_by_the_api(program: Client) -> None:
     assert (noted["added"], "BOGUS" in noted["problems"][0]) == (1, True)
     listed = program.get(f"{TOOLS}/endpoints").json()["items"]
     assert [(one["url"], one["services"]) for one in listed] == [("https://host/x", ["STOW_RS"])]
-    changed = program.put(f"{TOOLS}/endpoints/{listed[0]['id']}", json={"url": "https://host/y"})
+    changed = program.put(f"{TOOLS}/endpoints/{listed[0]['id']}", json={"url": "https://host/y"}, headers=ANY)
     assert changed.json()["services"] == []
     assert '"https://host/y"' in program.get(f"{TOOLS}/endpoints.csv").text
-    assert program.delete(f"{TOOLS}/endpoints/{listed[0]['id']}").status_code == 204
+    assert program.delete(f"{TOOLS}/endpoints/{listed[0]['id']}", headers=ANY).status_code == 204
     assert program.get(f"{TOOLS}/endpoints/{listed[0]['id']}").status_code == 404
 
 
@@ -179,6 +207,46 @@ def test_nodes_by_the_pages(console_app: ConsoleApp) -> None:
     assert 'value="OTHER"' in client.get("/nodes/1").text
     assert client.submit("/nodes/1/delete").status_code == 303
     assert client.get("/nodes/1").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "first", "field", "values"),
+    [
+        (
+            "/nodes",
+            {"ae_title": "PACS", "hostname": "h", "port": "104", "node_type": "PACS"},
+            "description",
+            ("HERS", "HIS"),
+        ),
+        ("/nodes/endpoints", {"url": "https://host/x"}, "description", ("HERS", "HIS")),
+    ],
+)
+def test_who_comes_second_sees_what_the_first_one_changed(
+    console_app: ConsoleApp, path: str, first: dict[str, str], field: str, values: tuple[str, str]
+) -> None:
+    client = console_app.signed_in()
+    client.submit(f"{path}/add", first)
+    seen = hidden(client.get(f"{path}/1").text)
+    assert client.submit(f"{path}/1", {**first, field: values[0], "seen": seen}).status_code == 303
+    late = client.submit(f"{path}/1", {**first, field: values[1], "seen": seen})
+    assert late.status_code == 409
+    assert "Somebody else has changed this meanwhile." in late.text
+    assert values[0] in late.text
+    assert f'value="{values[1]}"' in late.text
+    assert client.submit(f"{path}/1/delete", {"seen": seen}).status_code == 303
+    assert "Nothing is deleted" in client.get("/nodes").text
+    again = client.submit(f"{path}/1", {**first, field: values[1], "seen": hidden(late.text)})
+    assert again.status_code == 303
+    assert f'value="{values[1]}"' in client.get(f"{path}/1").text
+    assert client.submit(f"{path}/1/delete", {"seen": hidden(client.get(f"{path}/1").text)}).status_code == 303
+    assert client.get(f"{path}/1").status_code == 404
+
+
+def hidden(page: str) -> str:
+    """Return the state that a form was made from."""
+    found = re.search(r'name="seen" value="([^"]+)"', page)
+    assert found
+    return found[1]
 
 
 def test_endpoints_by_the_pages(console_app: ConsoleApp) -> None:

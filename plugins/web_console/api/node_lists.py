@@ -12,7 +12,8 @@ from karnak_core.tools.nodes import GATEWAY_DESTINATIONS, WORKSTATION, DicomNode
 from karnak_plugins.web_console import asking
 from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.access.identity import Identity, require_scope
-from karnak_plugins.web_console.resources import ConsoleOf, Page
+from karnak_plugins.web_console.api.changing import RESPONSES
+from karnak_plugins.web_console.resources import ConsoleOf, Page, SeenState, tag_state
 
 router = APIRouter(prefix="/tools", tags=["node lists"])
 
@@ -127,10 +128,11 @@ def list_nodes(_user: Tools, console: ConsoleOf, group: Group = None) -> Page[No
 
 
 @router.post("/nodes", status_code=201)
-def add_node(new: NodeIn, user: Tools, console: ConsoleOf) -> NodeOut:
+def add_node(new: NodeIn, user: Tools, console: ConsoleOf, response: Response) -> NodeOut:
     """Add a DICOM node."""
     stored = node_lists.save_node(console.database, DicomNode(**new.model_dump()))
     audit(console, user, "add", f"node {stored.node}")
+    tag_state(response, stored.state)
     return _node_out(stored)
 
 
@@ -154,24 +156,29 @@ def import_nodes(given: ImportIn, user: Tools, console: ConsoleOf) -> ImportOut:
 
 
 @router.get("/nodes/{node_id}")
-def get_node(node_id: Number, _user: Tools, console: ConsoleOf) -> NodeOut:
+def get_node(node_id: Number, _user: Tools, console: ConsoleOf, response: Response) -> NodeOut:
     """Return a DICOM node."""
     with console.database.read() as connection:
-        return _node_out(node_lists.get_node(connection, node_id))
-
-
-@router.put("/nodes/{node_id}")
-def change_node(node_id: Number, change: NodeIn, user: Tools, console: ConsoleOf) -> NodeOut:
-    """Put a DICOM node in the place of another one."""
-    stored = node_lists.save_node(console.database, DicomNode(**change.model_dump()), node_id)
-    audit(console, user, "change", f"node {stored.node}")
+        stored = node_lists.get_node(connection, node_id)
+    tag_state(response, stored.state)
     return _node_out(stored)
 
 
-@router.delete("/nodes/{node_id}", status_code=204)
-def delete_node(node_id: Number, user: Tools, console: ConsoleOf) -> Response:
+@router.put("/nodes/{node_id}", responses=RESPONSES)
+def change_node(
+    node_id: Number, change: NodeIn, user: Tools, console: ConsoleOf, seen: SeenState, response: Response
+) -> NodeOut:
+    """Put a DICOM node in the place of another one."""
+    stored = node_lists.save_node(console.database, DicomNode(**change.model_dump()), node_id, seen=seen)
+    audit(console, user, "change", f"node {stored.node}")
+    tag_state(response, stored.state)
+    return _node_out(stored)
+
+
+@router.delete("/nodes/{node_id}", status_code=204, responses=RESPONSES)
+def delete_node(node_id: Number, user: Tools, console: ConsoleOf, seen: SeenState) -> Response:
     """Remove a DICOM node."""
-    gone = node_lists.delete_node(console.database, node_id)
+    gone = node_lists.delete_node(console.database, node_id, seen=seen)
     audit(console, user, "delete", f"node {gone}")
     return Response(status_code=204)
 
@@ -184,10 +191,11 @@ def list_endpoints(_user: Tools, console: ConsoleOf, group: Group = None) -> Pag
 
 
 @router.post("/endpoints", status_code=201)
-def add_endpoint(new: EndpointIn, user: Tools, console: ConsoleOf) -> EndpointOut:
+def add_endpoint(new: EndpointIn, user: Tools, console: ConsoleOf, response: Response) -> EndpointOut:
     """Add a DICOMweb endpoint."""
     stored = node_lists.save_endpoint(console.database, _endpoint(new))
     audit(console, user, "add", f"endpoint {stored.id}")
+    tag_state(response, stored.state)
     return _endpoint_out(stored)
 
 
@@ -209,24 +217,29 @@ def import_endpoints(given: ImportIn, user: Tools, console: ConsoleOf) -> Import
 
 
 @router.get("/endpoints/{endpoint_id}")
-def get_endpoint(endpoint_id: Number, _user: Tools, console: ConsoleOf) -> EndpointOut:
+def get_endpoint(endpoint_id: Number, _user: Tools, console: ConsoleOf, response: Response) -> EndpointOut:
     """Return a DICOMweb endpoint."""
     with console.database.read() as connection:
-        return _endpoint_out(node_lists.get_endpoint(connection, endpoint_id))
-
-
-@router.put("/endpoints/{endpoint_id}")
-def change_endpoint(endpoint_id: Number, change: EndpointIn, user: Tools, console: ConsoleOf) -> EndpointOut:
-    """Put a DICOMweb endpoint in the place of another one."""
-    stored = node_lists.save_endpoint(console.database, _endpoint(change), endpoint_id)
-    audit(console, user, "change", f"endpoint {stored.id}")
+        stored = node_lists.get_endpoint(connection, endpoint_id)
+    tag_state(response, stored.state)
     return _endpoint_out(stored)
 
 
-@router.delete("/endpoints/{endpoint_id}", status_code=204)
-def delete_endpoint(endpoint_id: Number, user: Tools, console: ConsoleOf) -> Response:
+@router.put("/endpoints/{endpoint_id}", responses=RESPONSES)
+def change_endpoint(
+    endpoint_id: Number, change: EndpointIn, user: Tools, console: ConsoleOf, seen: SeenState, response: Response
+) -> EndpointOut:
+    """Put a DICOMweb endpoint in the place of another one."""
+    stored = node_lists.save_endpoint(console.database, _endpoint(change), endpoint_id, seen=seen)
+    audit(console, user, "change", f"endpoint {stored.id}")
+    tag_state(response, stored.state)
+    return _endpoint_out(stored)
+
+
+@router.delete("/endpoints/{endpoint_id}", status_code=204, responses=RESPONSES)
+def delete_endpoint(endpoint_id: Number, user: Tools, console: ConsoleOf, seen: SeenState) -> Response:
     """Remove a DICOMweb endpoint."""
-    node_lists.delete_endpoint(console.database, endpoint_id)
+    node_lists.delete_endpoint(console.database, endpoint_id, seen=seen)
     audit(console, user, "delete", f"endpoint {endpoint_id}")
     return Response(status_code=204)
 

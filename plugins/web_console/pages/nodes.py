@@ -9,7 +9,7 @@ from fastapi import APIRouter, Path, Request
 from starlette.datastructures import UploadFile
 from starlette.responses import Response
 
-from karnak_core.errors import ConfigProblem, ConfigurationError
+from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict
 from karnak_core.tools import node_csv, node_lists
 from karnak_core.tools.nodes import GATEWAY_DESTINATIONS, WORKLIST, WORKSTATION, DicomNode, Service, WebEndpoint
 from karnak_plugins.web_console import asking
@@ -108,8 +108,10 @@ def add_endpoint(request: Request, user: CurrentUser, form: Form, console: Conso
 @router.get("/endpoints/{number}")
 def endpoint_page(request: Request, number: Number, console: ConsoleOf) -> Response:
     """Show an endpoint, to be changed."""
-    found = asking.endpoint(console, number)
-    values = {"url": found.url, "description": found.description, "group": found.group or ""}
+    with console.database.read() as connection:
+        stored = node_lists.get_endpoint(connection, number)
+    found = stored.endpoint
+    values = {"url": found.url, "description": found.description, "group": found.group or "", "seen": stored.state}
     return _endpoint_form(request, console, number, values, services=list(found.services))
 
 
@@ -120,9 +122,12 @@ def change_endpoint(request: Request, number: Number, user: CurrentUser, form: F
 
 
 @router.post("/endpoints/{number}/delete")
-def delete_endpoint(request: Request, number: Number, user: CurrentUser, console: ConsoleOf) -> Response:
-    """Remove an endpoint."""
-    node_lists.delete_endpoint(console.database, number)
+def delete_endpoint(request: Request, number: Number, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
+    """Remove an endpoint that is still as it was shown."""
+    try:
+        node_lists.delete_endpoint(console.database, number, seen=text(form, "seen") or None)
+    except Conflict as error:
+        return go(request, "/nodes", f"Nothing is deleted: {error}.", kind="wrong")
     audit(console, user, "delete", f"endpoint {number}")
     return go(request, "/nodes", "The endpoint is deleted.")
 
@@ -131,9 +136,9 @@ def delete_endpoint(request: Request, number: Number, user: CurrentUser, console
 def node_page(request: Request, number: Number, console: ConsoleOf) -> Response:
     """Show a node, to be changed."""
     with console.database.read() as connection:
-        node = node_lists.get_node(connection, number).node
-    values = {name: str(value or "") for name, value in vars(node).items() if name != "tls"}
-    return _node_form(request, console, number, values)
+        stored = node_lists.get_node(connection, number)
+    values = {name: str(value or "") for name, value in vars(stored.node).items() if name != "tls"}
+    return _node_form(request, console, number, {**values, "seen": stored.state})
 
 
 @router.post("/{number}")
@@ -143,9 +148,12 @@ def change_node(request: Request, number: Number, user: CurrentUser, form: Form,
 
 
 @router.post("/{number}/delete")
-def delete_node(request: Request, number: Number, user: CurrentUser, console: ConsoleOf) -> Response:
-    """Remove a node."""
-    gone = node_lists.delete_node(console.database, number)
+def delete_node(request: Request, number: Number, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
+    """Remove a node that is still as it was shown."""
+    try:
+        gone = node_lists.delete_node(console.database, number, seen=text(form, "seen") or None)
+    except Conflict as error:
+        return go(request, "/nodes", f"Nothing is deleted: {error}.", kind="wrong")
     audit(console, user, "delete", f"node {gone}")
     return go(request, "/nodes", f"The node {gone.ae_title} is deleted.")
 
@@ -161,9 +169,14 @@ def _save_node(request: Request, user: CurrentUser, form: Form, console: Console
         group=values.get("group") or None,
     )
     try:
-        stored = node_lists.save_node(console.database, node, number)
+        stored = node_lists.save_node(console.database, node, number, seen=values.get("seen") or None)
     except ConfigurationError as error:
         return _node_form(request, console, number, values, errors=by_place(error), status=422)
+    except Conflict:
+        with console.database.read() as connection:
+            there = node_lists.get_node(connection, number or 0)
+        now = f"{there.node}, {there.node.description}, {there.node.group or 'in no group'}"
+        return _node_form(request, console, number, {**values, "seen": there.state}, now=now, status=409)
     audit(console, user, "change" if number else "add", f"node {stored.node}")
     return go(request, "/nodes", f"The node {stored.node.ae_title} is {'changed' if number else 'added'}.")
 
@@ -178,10 +191,16 @@ def _save_endpoint(request: Request, user: CurrentUser, form: Form, console: Con
         group=values.get("group") or None,
     )
     try:
-        stored = node_lists.save_endpoint(console.database, endpoint, number)
+        stored = node_lists.save_endpoint(console.database, endpoint, number, seen=values.get("seen") or None)
     except ConfigurationError as error:
         errors = by_place(error)
         return _endpoint_form(request, console, number, values, services=services, errors=errors, status=422)
+    except Conflict:
+        with console.database.read() as connection:
+            there = node_lists.get_endpoint(connection, number or 0)
+        now = f"{there.endpoint.url}, {there.endpoint.description}, {there.endpoint.group or 'in no group'}"
+        values |= {"seen": there.state}
+        return _endpoint_form(request, console, number, values, services=services, now=now, status=409)
     audit(console, user, "change" if number else "add", f"endpoint {stored.id}")
     return go(request, "/nodes", f"The endpoint is {'changed' if number else 'added'}.")
 
@@ -239,9 +258,10 @@ def _node_form(
     values: Mapping[str, str],
     *,
     errors: Mapping[str, str] | None = None,
+    now: str = "",
     status: int = 200,
 ) -> Response:
-    empty = dict.fromkeys(("description", "ae_title", "hostname", "port", "node_type", "group"), "")
+    empty = dict.fromkeys(("description", "ae_title", "hostname", "port", "node_type", "group", "seen"), "")
     return render(
         request,
         "nodes/node.html",
@@ -249,6 +269,7 @@ def _node_form(
         number=number,
         values={**empty, **values},
         errors=errors or {},
+        now=now,
         groups=_groups(console),
         types=[WORKSTATION, "PACS", WORKLIST],
     )
@@ -262,6 +283,7 @@ def _endpoint_form(
     *,
     services: list[Service] | tuple[Service, ...] = (),
     errors: Mapping[str, str] | None = None,
+    now: str = "",
     status: int = 200,
 ) -> Response:
     return render(
@@ -269,10 +291,11 @@ def _endpoint_form(
         "nodes/endpoint.html",
         status=status,
         number=number,
-        values={**dict.fromkeys(("description", "url", "group"), ""), **values},
+        values={**dict.fromkeys(("description", "url", "group", "seen"), ""), **values},
         services=services,
         every_service=list(Service),
         errors=errors or {},
+        now=now,
         groups=_groups(console),
     )
 
