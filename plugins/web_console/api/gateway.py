@@ -6,6 +6,7 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, Path, Query, Response
 
+from karnak_core.model import Health
 from karnak_plugins.web_console.api.changing import (
     RESPONSES,
     Changes,
@@ -19,6 +20,7 @@ from karnak_plugins.web_console.api.changing import (
 )
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.entries import NODES, Entries, destinations, source_name, sources
+from karnak_plugins.web_console.filtering import Wanted, lines_of, node_of
 from karnak_plugins.web_console.masks import masked
 from karnak_plugins.web_console.resources import ConsoleOf, tag
 
@@ -26,6 +28,13 @@ router = APIRouter(tags=["gateway"], responses=RESPONSES, prefix="/forward-nodes
 Title = Annotated[str, Path(description="AE title of the forward node")]
 SourceTitle = Annotated[str, Path(description="calling AE title")]
 HostName = Annotated[str, Query(max_length=255, description="of the source, where it has one")]
+Words = Annotated[
+    str,
+    Query(
+        max_length=200,
+        description="only those with all of these words in name, type, state, address or description",
+    ),
+]
 DestinationName = Annotated[str, Path(description="name of the destination")]
 
 
@@ -85,9 +94,16 @@ def _deleted(
 
 # those with more behind the title come first: it may have slashes itself
 @router.get("/{ae_title:path}/sources")
-def list_sources(ae_title: Title, _user: Reads, response: Response, console: ConsoleOf) -> list[dict[str, Any]]:
-    """List who may send to a node; nobody is listed: anyone may."""
-    return _listed(sources(ae_title), response, console)
+def list_sources(
+    ae_title: Title, _user: Reads, response: Response, console: ConsoleOf, q: Words = ""
+) -> list[dict[str, Any]]:
+    """List who may send to a node; where nobody is listed without a filter, anyone may."""
+    found = _listed(sources(ae_title), response, console)
+    if not q:
+        return found
+    wanted = Wanted(text=q).sources(node_of(console, ae_title))
+    names = {source_name(one.ae_title, one.hostname) for one in wanted}
+    return [one for one in found if source_name(one["ae_title"], one.get("hostname", "")) in names]
 
 
 @router.post("/{ae_title:path}/sources", status_code=201)
@@ -145,9 +161,21 @@ def delete_source(
 
 
 @router.get("/{ae_title:path}/destinations")
-def list_destinations(ae_title: Title, _user: Reads, response: Response, console: ConsoleOf) -> list[dict[str, Any]]:
+def list_destinations(
+    ae_title: Title,
+    _user: Reads,
+    response: Response,
+    console: ConsoleOf,
+    q: Words = "",
+    state: Annotated[Health | None, Query(description="only those that are so now")] = None,
+) -> list[dict[str, Any]]:
     """List where what a node receives goes. How the destinations are is told by /status."""
-    return _listed(destinations(ae_title), response, console)
+    found = _listed(destinations(ae_title), response, console)
+    wanted = Wanted(text=q, state=state.value if state else "")
+    if not wanted.narrows:
+        return found
+    names = {line.destination.name for line in wanted.lines(lines_of(console, node_of(console, ae_title)))}
+    return [one for one in found if one["name"] in names]
 
 
 @router.post("/{ae_title:path}/destinations", status_code=201)

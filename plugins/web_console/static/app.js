@@ -148,9 +148,22 @@ function isWorkedIn(part) {
 document.addEventListener("htmx:after:request", (event) => {
   if (event.detail.ctx?.response?.raw?.status === 401) location.reload();
 });
+let announced = "";
 document.addEventListener("htmx:after:swap", () => {
   showTimes(document);
   fitTables();
+  // what a filter has left, said once, not at every look
+  const text = document.querySelector("[data-announce]")?.dataset.announce ?? "";
+  if (text && text !== announced) say(text);
+  announced = text;
+});
+
+// ---- filters stand in the address of the page: it can be loaded again, kept and sent ----
+document.addEventListener("input", (event) => {
+  const form = event.target.form;
+  if (!form || !("kept" in form.dataset)) return;
+  const fields = [...new FormData(form)].filter(([, value]) => value !== "");
+  history.replaceState(null, "", `${form.getAttribute("action")}?${new URLSearchParams(fields)}`);
 });
 
 showTimes(document);

@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from fastapi import APIRouter, Request
 from starlette.responses import Response
 
 from karnak_core.config.export import to_document
-from karnak_core.config.models import Destination, ForwardNode
-from karnak_core.errors import Conflict, NotFound
-from karnak_core.monitor import standing
-from karnak_core.monitor.standing import DestinationStanding
+from karnak_core.config.models import ForwardNode
+from karnak_core.errors import Conflict
 from karnak_plugins.web_console.access.identity import CurrentUser
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.entries import NODES
+from karnak_plugins.web_console.filtering import LONGEST, STATES, Wanted, lines_of, node_of
 from karnak_plugins.web_console.pages.editing import Editing, before, remove, show, submit
 from karnak_plugins.web_console.pages.forms import Form, form_version, text
 from karnak_plugins.web_console.pages.gateway.paths import node_path, to
@@ -28,43 +25,16 @@ BACK = ("/gateway", "Gateway")
 INNER = ("sources", "destinations")
 
 
-@dataclass(frozen=True, kw_only=True)
-class Line:
-    """A destination in a list."""
-
-    destination: Destination
-    #: None: it takes part in nothing yet
-    standing: DestinationStanding | None
-
-    @property
-    def where(self) -> str:
-        """Return what is told of where it goes, in a few words."""
-        options = self.destination.options
-        found = [getattr(options, key, None) for key in ("ae_title", "url", "directory", "file")]
-        where = next((value for value in found if isinstance(value, str) and value), "")
-        host, port = getattr(options, "hostname", ""), getattr(options, "port", None)
-        return f"{where} at {host}{f':{port}' if port else ''}" if host else where
-
-    @property
-    def does(self) -> str:
-        """Return what is done to instances."""
-        if self.destination.de_identification:
-            return f"de-identified, {self.destination.de_identification.project}"
-        if self.destination.tag_morphing:
-            return f"tag morphing, {self.destination.tag_morphing.project}"
-        return ""
-
-
 @router.get("")
-def gateway(request: Request, console: ConsoleOf, q: str = "") -> Response:
-    """Show every node."""
-    return render(request, "gateway/list.html", nodes=list(_found(console, q)), q=q[:200], **_count(console))
+def gateway(request: Request, console: ConsoleOf, q: str = "", state: str = "") -> Response:
+    """Show every node, or those that are wanted."""
+    return _listed(request, console, "gateway/list.html", q, state)
 
 
 @router.get("/live")
-def live(request: Request, console: ConsoleOf, q: str = "") -> Response:
+def live(request: Request, console: ConsoleOf, q: str = "", state: str = "") -> Response:
     """Show how the destinations are by now."""
-    return render(request, "gateway/_nodes.html", nodes=list(_found(console, q)), q=q[:200], **_count(console))
+    return _listed(request, console, "gateway/_nodes.html", q, state)
 
 
 @router.get("/add")
@@ -93,10 +63,16 @@ def add_node(request: Request, user: CurrentUser, form: Form, console: ConsoleOf
 
 
 @router.get("/node")
-def node_page(request: Request, node: str, console: ConsoleOf) -> Response:
-    """Show a node."""
+def node_page(request: Request, node: str, console: ConsoleOf, q: str = "", state: str = "") -> Response:
+    """Show a node, with those of its sources and destinations that are wanted."""
     entry = NODES.get(to_document(console.configuration), node)
-    return show(request, console, _editing(node), entry, **_inside(console, node))
+    return show(request, console, _editing(node), entry, **_inside(console, node, _wanted(q, state)))
+
+
+@router.get("/node/lists")
+def node_lists(request: Request, node: str, console: ConsoleOf, q: str = "", state: str = "") -> Response:
+    """Show those of its sources and destinations that are wanted, as they are by now."""
+    return render(request, "gateway/_inside.html", **_inside(console, node, _wanted(q, state)))
 
 
 @router.post("/node")
@@ -122,7 +98,7 @@ def change_node(request: Request, node: str, user: CurrentUser, form: Form, cons
         change=change,
         place=lambda document: NODES.place(document, NODES.position(document, node)),
         then=lambda entry: node_path(str(entry["ae_title"])),
-        **_inside(console, node),
+        **_inside(console, node, Wanted()),
     )
 
 
@@ -144,56 +120,25 @@ def delete_node(request: Request, node: str, user: CurrentUser, form: Form, cons
     return go(request, "/gateway", f"The forward node {node} is deleted.")
 
 
-def lines_of(console: Console, node: ForwardNode) -> list[Line]:
-    """Return the destinations of a node, with how they are."""
-    known = _standings(console)
-    return [
-        Line(destination=destination, standing=known.get((node.ae_title, destination.name)))
-        for destination in node.destinations
-    ]
+def _listed(request: Request, console: Console, template: str, q: str, state: str) -> Response:
+    wanted = _wanted(q, state)
+    total = len(console.configuration.forward_nodes)
+    return render(request, template, nodes=list(wanted.nodes(console)), total=total, wanted=wanted, states=STATES)
 
 
-def node_of(console: Console, title: str) -> ForwardNode:
-    """Return a node; raises NotFound."""
-    for node in console.configuration.forward_nodes:
-        if node.ae_title == title:
-            return node
-    raise NotFound(f"there is no forward node {title!r}")
+def _wanted(q: str, state: str) -> Wanted:
+    return Wanted(text=q[:LONGEST], state=state if state in STATES else "")
 
 
-def _standings(console: Console) -> dict[tuple[str, str], DestinationStanding]:
-    found = standing.look(console.database, console.configuration, console.spool)
-    return {(one.numbers.forward_node, one.numbers.destination): one for one in found.destinations}
-
-
-def _found(console: Console, q: str) -> Iterator[tuple[ForwardNode, list[Line]]]:
-    known = _standings(console)
-    wanted = q.strip().lower()
-    for node in console.configuration.forward_nodes:
-        lines = [
-            Line(destination=destination, standing=known.get((node.ae_title, destination.name)))
-            for destination in node.destinations
-        ]
-        own = f"{node.ae_title} {node.description} {' '.join(one.ae_title for one in node.sources)}".lower()
-        if wanted in own:
-            yield node, lines
-        elif hits := [line for line in lines if wanted in _words(line)]:
-            yield node, hits
-
-
-def _words(line: Line) -> str:
-    one = line.destination
-    port = getattr(one.options, "port", "")
-    return f"{one.name} {one.type} {one.description} {line.where} {line.does} {port}".lower()
-
-
-def _count(console: Console) -> dict[str, Any]:
-    return {"total": len(console.configuration.forward_nodes)}
-
-
-def _inside(console: Console, node: str) -> dict[str, Any]:
-    found = node_of(console, node)
-    return {"node": found, "lines": lines_of(console, found), "kinds": console.plugins.destinations}
+def _inside(console: Console, title: str, wanted: Wanted) -> dict[str, Any]:
+    node = node_of(console, title)
+    return {
+        "node": node,
+        "sources": wanted.sources(node),
+        "lines": wanted.lines(lines_of(console, node)),
+        "wanted": wanted,
+        "states": STATES,
+    }
 
 
 def _adding(title: str = "") -> Editing:
