@@ -19,8 +19,9 @@ Messages say where, what is wrong with the value, and what is allowed; they neve
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class KarnakError(Exception):
@@ -73,11 +74,19 @@ class DeliveryError(KarnakError):
 
 
 class Retryable(DeliveryError):
-    """It may work later; ``retry_after`` : float | None — seconds that the peer asked us to wait."""
+    """It may work later.
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    ``retry_after`` : float | None — seconds that the peer asked us to wait.
+    ``remember`` : Mapping | None — of a notifier: JSON that it is given with the next attempt, as
+    ``StudySummary.remembered``, also after a restart; None: what it was given stays.
+    """
+
+    def __init__(
+        self, reason: str, retry_after: float | None = None, remember: Mapping[str, Any] | None = None
+    ) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.remember = remember
 
 
 class Unreachable(Retryable):

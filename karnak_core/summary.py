@@ -85,6 +85,8 @@ class StudySummary:
     id: str = ""
     #: ms since 1970; when it was found that there is something to tell
     made_at: int = 0
+    #: what the notifier left when it tried last to tell this, or what this has replaced: ``Retryable.remember``
+    remembered: Mapping[str, Any] = field(default_factory=dict)
 
     def count(self, *states: State) -> int:
         """Return how many instances stand so."""

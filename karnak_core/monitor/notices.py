@@ -40,6 +40,8 @@ SEARCH_PAUSE: Final = 300.0
 SEARCH_BACK: Final = 24 * 3_600_000
 #: seconds until a study that could not be looked at is looked at again
 TROUBLE_PAUSE: Final = 300.0
+#: ms until a study is looked at again for a notification that is not known
+UNKNOWN_PAUSE: Final = 5000
 #: studies of one look
 AT_ONCE: Final = 50
 
@@ -135,7 +137,12 @@ class StudyWatch:
         destination = find_destination(configuration, watched.forward_node, watched.destination)
         notification = find_notification(destination, watched.part)
         if destination is None or notification is None:
-            self._drop(watched, destination)
+            if self._following.is_up_to_date():
+                self._drop(watched, destination)
+            else:
+                # it may be of a newer configuration, which this process comes to know, or cannot use
+                with self._database.write() as connection:
+                    watches.postpone(connection, watched, now_ms() + UNKNOWN_PAUSE)
             return True
         interval = round(notification.interval * 1000)
         deadline = watched.since + interval + (self._long_patience if _told(watched).waiting else self._patience)
@@ -254,7 +261,7 @@ class Told:
 
     #: series, as received -> instances by how they stand; see :class:`Summarized`
     series: Mapping[str, Mapping[str, int]]
-    #: part and subject -> state
+    #: part and subject -> state, and of a failed one why; see :class:`Summarized`
     follow_ups: Mapping[str, str]
     #: a failure of which nothing else was told yet than that it is tried again
     failed: bool = False

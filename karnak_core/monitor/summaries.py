@@ -42,7 +42,7 @@ class Summarized:
     last_received_at: int
     #: series, as received -> instances by how they stand, why some failed, and how often something was given up
     told: Mapping[str, Mapping[str, int]]
-    #: part and subject -> state
+    #: part and subject -> state, and of a failed one a digest of why
     follow_ups: Mapping[str, str]
 
 
@@ -93,7 +93,7 @@ def summarize(connection: sa.Connection, forward_node: str, destination: Destina
     return Summarized(
         last_received_at=max(row.received_at for row in rows),
         told={uid: told for uid, (_, told) in zip(by_series, summarized, strict=True)},
-        follow_ups={f"{one.part} {one.subject}": one.state for one in followed},
+        follow_ups={f"{one.part} {one.subject}": _how(one, found) for one in followed},
         summary=StudySummary(
             forward_node=forward_node,
             destination=destination.name,
@@ -199,6 +199,13 @@ def _order(series: SeriesSummary) -> tuple[int, int, str]:
         int(number) if number.isdecimal() else 1 << 31,
         series.series_instance_uid,
     )
+
+
+def _how(row: StudyFollowUp, found: _Found) -> str:
+    """Return what is remembered of a follow-up for comparison."""
+    if row.state != State.FAILED:
+        return row.state
+    return f"{row.state} {zlib.crc32(_shortened(found.mask(row.reason)).encode()):08x}"
 
 
 def _follow_up(row: StudyFollowUp, destination: Destination, found: _Found) -> FollowUpSummary:

@@ -34,6 +34,8 @@ PAUSE: Final = 0.5
 END_SECONDS: Final = 5.0
 #: rows claimed at once; of one notification, one is told after the other
 AT_ONCE: Final = 10
+#: ms until what is for a notification that is not known is looked at again
+UNKNOWN_PAUSE: Final = 5000
 #: told at once by one notification after a quiet time, and seconds between two after that
 BURST, PACE = 20, 1.0
 
@@ -58,6 +60,8 @@ class Teller:
         self._owner = owner
         self._pauses: dict[Part, _Pause] = {}
         self._pace: dict[Part, _Pace] = {}
+        #: why something could not be told last, until something is
+        self._failures: dict[Part, str] = {}
         #: what threads are at; they end with their notification's last
         self._under_way: dict[Part, list[int]] = {}
         self._ended = Event()
@@ -146,8 +150,9 @@ class Teller:
         destination = find_destination(configuration, notice.forward_node, notice.destination)
         notification = find_notification(destination, notice.part)
         if destination is None or notification is None:
+            # removed; or of a newer configuration, which this process comes to know, or cannot use
             with self._database.write() as connection:
-                notices.give_back(connection, [notice], self._owner)
+                notices.give_back(connection, [notice], self._owner, now_ms() + UNKNOWN_PAUSE)
             self._follow()
             return
         try:
@@ -161,6 +166,7 @@ class Teller:
             self._later(notice, notification, error)
         else:
             self._pauses.pop(notice.of, None)
+            self._failures.pop(notice.of, None)
             with self._database.write() as connection:
                 notices.sent(connection, notice, self._owner, to)
             logger.info("%s/%s: told of a study by %s: %s", *notice.of[:2], notification.type, to)
@@ -194,7 +200,10 @@ class Teller:
     def _failed(self, notice: Notice, reason: str) -> None:
         with self._database.write() as connection:
             notices.failed(connection, notice, self._owner, reason)
-        logger.error("%s/%s: nobody was told of a study: %s", *notice.of[:2], reason)
+        # what fails alike is not said again for each study; `karnak status` counts them
+        level = logging.INFO if self._failures.get(notice.of) == reason else logging.ERROR
+        self._failures[notice.of] = reason
+        logger.log(level, "%s/%s: nobody was told of a study: %s", *notice.of[:2], reason)
 
     def _later(self, notice: Notice, notification: Notification, error: Exception) -> None:
         known = isinstance(error, DeliveryError)
@@ -215,17 +224,17 @@ class Teller:
             if pause.failures == 1:
                 level = logging.ERROR if isinstance(error, Misconfigured) else logging.WARNING
                 logger.log(level, "%s/%s: people cannot be told, which is tried again: %s", *notice.of[:2], reason)
+        remember = error.remember if isinstance(error, Retryable) else None
         with self._database.write() as connection:
-            notices.again(connection, notice, self._owner, reason, now_ms() + round(wait * 1000))
+            notices.again(connection, notice, self._owner, reason, now_ms() + round(wait * 1000), remember)
 
     def _follow(self) -> None:
         """Have what waits for a notification that is no more told by its successor, or else drop it."""
-        configuration = self._following.configuration
         with self._database.read() as connection:
             waiting = notices.waiting_parts(connection)
         for part in waiting:
-            destination = find_destination(configuration, *part[:2])
-            if find_notification(destination, part[2]) is not None:
+            destination = find_destination(self._following.configuration, *part[:2])
+            if find_notification(destination, part[2]) is not None or not self._following.is_up_to_date():
                 continue
             successor = _successor(destination, part[2])
             with self._database.write() as connection:

@@ -104,12 +104,19 @@ def release(connection: sa.Connection, owners: Sequence[str], *, crashed: bool =
     """
     if not owners:
         return 0
-    leased = sa.select(delivery.c.id).where(delivery.c.lease_owner.in_(owners))
-    shaken = connection.execute(leased).scalars().all() if crashed else ()
+    shaken: list[int] = []
+    if crashed:
+        for leased in (
+            sa.select(delivery.c.id).where(delivery.c.lease_owner.in_(owners)),
+            sa.select(follow_up.c.delivery_id).where(
+                follow_up.c.lease_owner.in_(owners), follow_up.c.not_before.is_not(None)
+            ),
+        ):
+            shaken += connection.execute(leased).scalars()
     released = lost.release(connection, delivery, owners, crashed=crashed)
+    lost.release(connection, follow_up, owners, crashed=crashed)
     # one that has failed by it has no other outcome that anybody would be told of
     afterwards.touch(connection, shaken)
-    lost.release(connection, follow_up, owners, crashed=crashed)
     lost.release(connection, notification, owners, crashed=crashed)
     connection.execute(sa.delete(process).where(process.c.owner.in_(owners)))
     return released

@@ -41,12 +41,14 @@ def notifications(
     before
         Only those with a smaller number.
     """
-    statement = _matching(sa.select(notification), chosen).order_by(notification.c.id.desc())
+    # without the summaries: there may be very many
+    columns: sa.Select[Any] = sa.select(*(column for column in notification.c if column is not notification.c.summary))
+    statement = _matching(columns, chosen).order_by(notification.c.id.desc())
     if before is not None:
         statement = statement.where(notification.c.id < before)
     if limit is not None:
         statement = statement.limit(limit)
-    for row in connection.execute(statement).mappings():
+    for row in connection.execution_options(yield_per=1000).execute(statement).mappings():
         yield {
             "id": row["id"],
             "forward_node": row["forward_node"],
@@ -108,6 +110,9 @@ def _matching(statement: S, chosen: Filter) -> S:
         statement = statement.where(notification.c.id.in_(chosen.ids))
     if chosen.states:
         statement = statement.where(notification.c.state.in_(chosen.states))
+        if not set(chosen.states) & {State.SENT.value, State.DISCARDED.value}:
+            # lets the index of open ones serve
+            statement = statement.where(notification.c.not_before.is_not(None))
     for column, value in (
         (notification.c.forward_node, chosen.forward_node),
         (notification.c.destination, chosen.destination),

@@ -48,7 +48,10 @@ def claim(
     without: Collection[Part] = (),
     busy: Collection[Part] = (),
 ) -> list[Notice]:
-    """Lease what is due, the oldest first; of a study only the newest is told, and replaces what waits beside it.
+    """Lease what is due, the oldest first; of a study only the newest is told.
+
+    It replaces what waits or has failed beside it: nobody has seen that, and it has all of it. A study that somebody
+    else is at is left alone.
 
     Parameters
     ----------
@@ -64,7 +67,13 @@ def claim(
         notification.c.study_instance_uid,
     ]
     waiting = sa.and_(notification.c.not_before.is_not(None), notification.c.state == State.PENDING.value)
-    first = sa.select(notification.c.id, *keys).where(waiting, notification.c.not_before <= now_ms())
+    other = notification.alias("other")
+    under_way = sa.exists().where(
+        *(other.c[key.name] == key for key in keys),
+        other.c.not_before.is_not(None),
+        other.c.state == State.LEASED.value,
+    )
+    first = sa.select(notification.c.id, *keys).where(waiting, notification.c.not_before <= now_ms(), ~under_way)
     for part in {*without, *busy}:
         # spelled out, as SQLite has no tuples on the right
         of_it = sa.and_(*(column == value for column, value in zip(keys[:3], part, strict=True)))
@@ -74,13 +83,8 @@ def claim(
     ).all()
     claimed = []
     for key in sorted({tuple(row[1:]) for row in due}):
-        rows = connection.execute(
-            sa.select(notification)
-            .where(waiting, *(column == value for column, value in zip(keys, key, strict=True)))
-            .order_by(notification.c.id)
-            .with_for_update(skip_locked=True)
-        ).all()
-        if not rows:
+        rows = _all_of_a_study(connection, [column == value for column, value in zip(keys, key, strict=True)])
+        if not any(row.state == State.PENDING.value for row in rows):
             continue
         summary = _together([row.summary for row in rows])
         older = [row.id for row in rows[:-1]]
@@ -115,8 +119,23 @@ def claim(
     return sorted(claimed, key=lambda one: one.id)
 
 
+def _all_of_a_study(connection: sa.Connection, of_it: Sequence[sa.ColumnElement[bool]]) -> list[Any]:
+    """Lock and return what waits or has failed of a study; nothing, where somebody else is at some of it."""
+    is_open = notification.c.not_before.is_not(None)
+    rows = connection.execute(
+        sa.select(notification)
+        .where(is_open, *of_it, notification.c.state.in_((State.PENDING.value, State.FAILED.value)))
+        .order_by(notification.c.id)
+        .with_for_update(skip_locked=True)
+    ).all()
+    every = set(connection.execute(sa.select(notification.c.id).where(is_open, *of_it)).scalars())
+    return list(rows) if every == {row.id for row in rows} else []
+
+
 #: keys beside those of the summary: whether a failure had been told before, and whether all is well now
 AFTER_FAILURE, ALL_WELL = "after_failure", "all_well"
+#: a key of the summary: what its notifier has left for the next attempt
+REMEMBERED: Final = "remembered"
 
 
 def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -126,6 +145,7 @@ def _together(summaries: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         newest["number"] = oldest["number"]
         newest[AFTER_FAILURE] = bool(oldest.get(AFTER_FAILURE))
         newest["recovered"] = newest[AFTER_FAILURE] and bool(newest.get(ALL_WELL))
+        newest[REMEMBERED] = next((one[REMEMBERED] for one in reversed(summaries) if one.get(REMEMBERED)), {})
     return newest
 
 
@@ -139,18 +159,29 @@ def failed(connection: sa.Connection, notice: Notice, owner: str, reason: str) -
     _settle(connection, notice, owner, state=State.FAILED, reason=reason, attempted=1, not_before=now_ms())
 
 
-def again(connection: sa.Connection, notice: Notice, owner: str, reason: str, not_before: int) -> None:
-    """Try again later."""
+def again(
+    connection: sa.Connection,
+    notice: Notice,
+    owner: str,
+    reason: str,
+    not_before: int,
+    remember: Mapping[str, Any] | None = None,
+) -> None:
+    """Try again later; ``remember``: what its notifier is given then, None: what it was given this time."""
+    if remember is not None:
+        left = {**notice.summary, REMEMBERED: dict(remember)}
+        connection.execute(_of([notice.id]).where(notification.c.lease_owner == owner).values(summary=left))
     _settle(connection, notice, owner, state=State.PENDING, reason=reason, attempted=1, not_before=not_before)
 
 
-def give_back(connection: sa.Connection, notices: Sequence[Notice], owner: str) -> None:
-    """Give back what was not tried."""
+def give_back(connection: sa.Connection, notices: Sequence[Notice], owner: str, not_before: int | None = None) -> None:
+    """Give back what was not tried; ``not_before``: it is not to be tried before then, ms."""
     if notices:
+        later = {} if not_before is None else {"not_before": not_before}
         connection.execute(
             _of([one.id for one in notices])
             .where(notification.c.lease_owner == owner)
-            .values(state=State.PENDING, lease_owner=None)
+            .values(state=State.PENDING, lease_owner=None, **later)
         )
 
 
@@ -173,10 +204,13 @@ def release_lost(connection: sa.Connection, owner: str, under_way: Collection[in
 def anything_due(connection: sa.Connection, owner: str, under_way: Collection[int] = ()) -> bool:
     """Say whether something is to be told now, or is to be released."""
     due = sa.and_(notification.c.state == State.PENDING.value, notification.c.not_before <= now_ms())
-    statement = sa.select(notification.c.id).where(
-        notification.c.not_before.is_not(None), sa.or_(due, _lost(owner, under_way))
+    # one after the other, each by the index: there may be many that are neither
+    return any(
+        connection.execute(
+            sa.select(notification.c.id).where(notification.c.not_before.is_not(None), wanted).limit(1)
+        ).first()
+        for wanted in (due, _lost(owner, under_way))
     )
-    return connection.execute(statement.limit(1)).first() is not None
 
 
 def _lost(owner: str, under_way: Collection[int]) -> sa.ColumnElement[bool]:

@@ -18,8 +18,22 @@ DAY_MS = 24 * 3600 * 1000
 CHUNK = 1000
 
 
-#: spelled so that the index over open deliveries is none for it: there may be very many, and few of one study
+#: spelled so that the index over open ones is none for it: there may be very many, and few of one study
 _IS_OPEN = sa.func.coalesce(delivery.c.not_before, -1) >= 0
+_IS_TO_FOLLOW = sa.func.coalesce(follow_up.c.not_before, -1) >= 0
+#: of a watched study: something of it waits or has failed, or what follows it does
+_HAS_SOMETHING_OPEN = sa.or_(
+    *(
+        sa.exists().where(
+            instance.c.study_instance_uid == study_watch.c.study_instance_uid,
+            table.c.instance_id == instance.c.id,
+            table.c.forward_node == study_watch.c.forward_node,
+            table.c.destination == study_watch.c.destination,
+            is_open,
+        )
+        for table, is_open in ((delivery, _IS_OPEN), (follow_up, _IS_TO_FOLLOW))
+    )
+)
 
 
 def forget_finished(database: Database, *, days: float, at_most: int) -> int:
@@ -52,13 +66,7 @@ def forget_afterwards(database: Database, *, days: float) -> dict[str, int]:
     """
     cutoff = now_ms() - int(max(days, 1.0) * DAY_MS)
     # a decision about what is open is told, too
-    at_rest = ~sa.exists().where(
-        instance.c.study_instance_uid == study_watch.c.study_instance_uid,
-        delivery.c.instance_id == instance.c.id,
-        delivery.c.forward_node == study_watch.c.forward_node,
-        delivery.c.destination == study_watch.c.destination,
-        _IS_OPEN,
-    )
+    at_rest = ~_HAS_SOMETHING_OPEN
     return {
         table.name: _forget_all(database, table, gone)
         for table, gone in (
@@ -166,16 +174,7 @@ _STILL_TOLD = (
         # all of the key, so that its index serves
         study_watch.c.part.in_(sa.bindparam("parts", expanding=True)),
         study_watch.c.study_instance_uid == sa.bindparam("study"),
-        sa.or_(
-            study_watch.c.due_at.is_not(None),
-            sa.exists().where(
-                instance.c.study_instance_uid == study_watch.c.study_instance_uid,
-                delivery.c.instance_id == instance.c.id,
-                delivery.c.forward_node == study_watch.c.forward_node,
-                delivery.c.destination == study_watch.c.destination,
-                _IS_OPEN,
-            ),
-        ),
+        sa.or_(study_watch.c.due_at.is_not(None), _HAS_SOMETHING_OPEN),
     )
     .limit(1)
 )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import partial
 from typing import Any
 
 import click
@@ -14,13 +13,11 @@ from karnak_core.model import Notifier
 from karnak_plugins.email_notify.command import mail_test
 from karnak_plugins.email_notify.config import EmailNotification, MailServer
 from karnak_plugins.email_notify.notifier import EmailNotifier
-from karnak_plugins.email_notify.waits import Waits
 
 EMAIL = Kind(
     name="email",
     config=EmailNotification,
-    # of one process: a mail is tried by a notifier that was opened for it
-    open=partial(EmailNotifier, waits=Waits()),
+    open=EmailNotifier,
     summary="a mail to people",
     section=Section(name="email_notify", config=MailServer),
 )

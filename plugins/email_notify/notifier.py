@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 
+from karnak_core.errors import Retryable
 from karnak_core.model import OpenContext
 from karnak_core.summary import StudySummary
 from karnak_plugins.email_notify.config import EmailNotification, MailServer
@@ -15,10 +16,9 @@ logger = logging.getLogger(__name__)
 
 
 class EmailNotifier:
-    """Sends mails; connects for each one, and keeps nothing but whom they wait for."""
+    """Sends mails; connects for each one, and keeps nothing."""
 
-    def __init__(self, config: EmailNotification, context: OpenContext, waits: Waits | None = None) -> None:
-        self._waits = waits or Waits()
+    def __init__(self, config: EmailNotification, context: OpenContext) -> None:
         self._config = config
         self._reveal = context.reveal
         self._server = context.section if isinstance(context.section, MailServer) else MailServer()
@@ -27,15 +27,13 @@ class EmailNotifier:
         """Send the mail; return who has it, with the server's words."""
         recipients = self._config.addresses
         sender = self._server.sender
-        said = send(
-            self._server,
-            self._reveal,
-            make_mail(self._config, summary, sender, recipients),
-            sender,
-            recipients,
-            waits=lambda to: self._waits.wait(summary.id, to),
-        )
-        self._waits.done(summary.id)
+        mail = make_mail(self._config, summary, sender, recipients)
+        waits = Waits(summary.remembered)
+        try:
+            said = send(self._server, self._reveal, mail, sender, recipients, waits=waits.wait)
+        except Retryable as error:
+            error.remember = waits.remember()
+            raise
         if "; " in said:
             logger.warning("a mail did not reach everybody: %s", said)
         return said

@@ -1,41 +1,40 @@
-"""Since when mails wait for recipients that the mail server cannot take now."""
+"""Since when a mail waits for recipients that the mail server cannot take now."""
 
 from __future__ import annotations
 
-import time
-from collections import OrderedDict
-from collections.abc import Callable
-from threading import Lock
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
-#: seconds for which a mail waits for a recipient; then the others get it
-WAIT_FOR_ALL: Final = 3600.0
-#: recipients of mails that are remembered
-REMEMBERED: Final = 10_000
+from karnak_core.model import now_ms
+
+#: ms for which a mail waits for a recipient; then the others get it
+WAIT_FOR_ALL: Final = 3_600_000
+#: the key under which a mail that is tried again has it
+WAITS: Final = "waits"
 
 
 class Waits:
-    """Remembers when the server refused a recipient of a mail first; for all threads of the process at once.
+    """When the server refused each recipient of a mail first; handed from one attempt to the next.
 
-    After a restart it begins anew: people wait longer, and nobody is left out too early.
+    Parameters
+    ----------
+    remembered
+        What :meth:`remember` gave to the attempt before, maybe of a mail that this one has replaced.
+    clock
+        ms since 1970.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, remembered: Mapping[str, Any], clock: Callable[[], int] = now_ms) -> None:
         self._clock = clock
-        self._lock = Lock()
-        self._since: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._since: dict[str, int] = dict(remembered.get(WAITS, {}))
 
-    def wait(self, mail: str, recipient: str) -> bool:
-        """Say whether a mail still waits for a recipient who was refused for now."""
+    def wait(self, recipient: str) -> bool:
+        """Say whether the mail still waits for a recipient who was refused for now."""
         now = self._clock()
-        with self._lock:
-            since = self._since.setdefault((mail, recipient), now)
-            while len(self._since) > REMEMBERED:
-                self._since.popitem(last=False)
+        # the clock may have been put back
+        since = self._since[recipient] = min(self._since.get(recipient, now), now)
         return now - since < WAIT_FOR_ALL
 
-    def done(self, mail: str) -> None:
-        """Forget a mail."""
-        with self._lock:
-            for key in [key for key in self._since if key[0] == mail]:
-                del self._since[key]
+    def remember(self) -> dict[str, Any]:
+        """Return what the next attempt has to know."""
+        return {WAITS: self._since}

@@ -5,8 +5,8 @@ from __future__ import annotations
 import itertools
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +24,7 @@ from karnak_core.database import Database, open_database
 from karnak_core.database.secrets import open_vault
 from karnak_core.database.tables import delivery, instance, notification, study_watch
 from karnak_core.kinds import Kind
-from karnak_core.model import Header, OpenContext, Outcome, Outgoing, State, now_ms
+from karnak_core.model import Due, Header, OpenContext, Outcome, Outgoing, State, now_ms
 from karnak_core.monitor.notices import StudyWatch, find_destination, watchers_of
 from karnak_core.monitor.summaries import Summarized, summarize
 from karnak_core.plugins import load
@@ -69,7 +69,7 @@ class Studies:
     def __init__(self, database: Database, folder: SpoolFolder, directory: Path) -> None:
         self.database = database
         self.contexts = Contexts(directory)
-        self._folder = folder
+        self.folder = folder
         self.directory = directory
         self._serial = itertools.count(1)
         self.plugins = load()
@@ -141,11 +141,26 @@ class Studies:
         return uids
 
     def end(
-        self, state: State, *, count: int = 1000, reason: str = "", destination: str = "pacs", changed: bool = False
+        self,
+        state: State,
+        *,
+        count: int = 1000,
+        reason: str = "",
+        destination: str = "pacs",
+        changed: bool = False,
+        due: tuple[Due, ...] = (),
     ) -> int:
-        """End deliveries that are due, the oldest first; return how many. ``changed``: de-identified before."""
+        """End deliveries that are due, the oldest first; return how many.
+
+        Parameters
+        ----------
+        changed
+            They were de-identified before.
+        due
+            What follows.
+        """
         with self.database.write() as connection:
-            claimed = leases.claim(connection, self._folder, NODE, destination, "deliverer", count)
+            claimed = leases.claim(connection, self.folder, NODE, destination, "deliverer", count)
         outcomes = []
         for item in claimed:
             was = item.instance
@@ -163,7 +178,10 @@ class Studies:
             went = state in (State.SENT, State.DUPLICATE)
             later = now_ms() + 10**9 if state is State.PENDING else 0
             outcomes.append(
-                (item, Outcome(state=state, reason=reason, outgoing=outgoing if went else None, not_before=later))
+                (
+                    item,
+                    Outcome(state=state, reason=reason, outgoing=outgoing if went else None, due=due, not_before=later),
+                )
             )
         with self.database.write() as connection:
             leases.settle(connection, "deliverer", outcomes, watchers=watchers_of(self.destination(destination)))
@@ -220,6 +238,16 @@ def studies(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[Studies]:
 def studies_anywhere(database: Database, spool_folder: SpoolFolder, tmp_path: Path) -> Studies:
     """The same, in a database of each kind."""
     return Studies(database, spool_folder, tmp_path)
+
+
+MakeStudies = Callable[[str], Studies]
+
+
+@pytest.fixture
+def make_studies(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[MakeStudies]:
+    """The same, in the database of a URL."""
+    with ExitStack() as stack:
+        yield lambda url: Studies(stack.enter_context(closing(open_database(url, tmp_path))), spool_folder, tmp_path)
 
 
 @pytest.fixture

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from scripted_follow_ups import Options, Setting
+from sqlalchemy.exc import OperationalError
 
 from karnak_core.database import Database
 from karnak_core.database.tables import instance
@@ -243,7 +244,7 @@ class Unsure:
             yield connection
         if not durable and self.breaks:
             self.breaks = False
-            raise sa.exc.OperationalError("COMMIT", None, Exception("server closed the connection"))
+            raise OperationalError("COMMIT", None, Exception("server closed the connection"))
 
 
 def test_what_was_leased_without_our_knowing_is_given_back(setting: Setting) -> None:

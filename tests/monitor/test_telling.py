@@ -5,20 +5,24 @@ from __future__ import annotations
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
+from sqlalchemy import event
 
-from karnak_core.database.tables import process
+from karnak_core.config.store import Following
+from karnak_core.database import Database
+from karnak_core.database.tables import notification, process
 from karnak_core.model import State, now_ms
 from karnak_core.monitor.telling import BURST, END_SECONDS, Teller, back_off
-from karnak_core.spool import decisions, notice_decisions, notices
+from karnak_core.spool import decisions, notice_decisions, notices, retention, standing
 from karnak_core.spool.views import Filter
 from karnak_core.testing import Mail, RunningMailServer, free_port, run_mail_server
 
 if TYPE_CHECKING:
-    from conftest import Studies
+    from conftest import MakeStudies, Studies
 
 QUIET = 11.0
 STOP = threading.Event()
@@ -154,7 +158,7 @@ def test_mail_that_is_refused_for_good_has_failed(studies: Studies, server: Runn
     assert states(studies) == [("sent", 1)]
 
 
-def test_mail_that_failed_is_not_told_again_after_a_newer_one(
+def test_newer_mail_replaces_one_that_failed_as_nobody_has_seen_that(
     studies_anywhere: Studies, server: RunningMailServer
 ) -> None:
     studies = studies_anywhere
@@ -164,22 +168,131 @@ def test_mail_that_failed_is_not_told_again_after_a_newer_one(
     make_due(studies, State.FAILED, study="1.2.4")
     while teller.tell(STOP):
         pass
+    assert [state for state, _ in states(studies)] == ["failed", "failed"]
     server.refused.clear()
     with studies.database.write() as connection:
         decisions.retry(connection, Filter(states=(State.FAILED,), study_instance_uid="1.2.3"), "somebody")
     studies.end(State.SENT)
     make_due(studies)
     assert teller.tell(STOP) == 1
-    assert [state for state, _ in states(studies)] == ["failed", "failed", "sent"]
+    assert studies.notices()[0]["reason"] == "replaced by a newer one"
+    assert [state for state, _ in states(studies)] == ["discarded", "failed", "sent"]
+    # nobody has seen the failure that this would be the recovery of
+    (mail,) = server.mails
+    assert mail.subject.startswith("[Karnak Notification] ")
+    assert "Mail 1 about" in mail.text
+    # the one of the other study waits for a person
     with studies.database.write() as connection:
         assert notice_decisions.retry(connection, notice_decisions.Filter()) == 1
     assert teller.tell(STOP) == 1
-    assert [(row["state"], row["study_instance_uid"]) for row in studies.notices()] == [
-        ("discarded", "1.2.3"),
-        ("sent", "1.2.4"),
-        ("sent", "1.2.3"),
-    ]
-    assert studies.notices()[0]["reason"] == "a newer one was told"
+    assert [state for state, _ in states(studies)] == ["discarded", "sent", "sent"]
+
+
+def test_older_mail_that_a_person_asks_for_goes_out_as_the_newest_that_failed(
+    studies: Studies, server: RunningMailServer
+) -> None:
+    teller = told_by(studies, server.port)
+    make_due(studies, State.FAILED)
+    make_due(studies, State.SENT)
+    with studies.database.write() as connection:
+        connection.execute(sa.update(notification).values(state=State.FAILED, not_before=now_ms()))
+        oldest = studies.notices()[0]["id"]
+        assert notice_decisions.retry(connection, notice_decisions.Filter(ids=(oldest,))) == 1
+    assert teller.tell(STOP) == 1
+    (mail,) = server.mails
+    assert "2 received = 1 transferred + 1 failed" in mail.text
+    assert [state for state, _ in states(studies)] == ["discarded", "sent"]
+
+
+def test_two_processes_never_tell_of_one_study_at_once(postgresql_url: str, make_studies: MakeStudies) -> None:
+    studies = make_studies(postgresql_url)
+    told_by(studies, 1)
+    make_due(studies, State.SENT)
+    make_due(studies, State.SENT)
+    make_due(studies, State.SENT, study="1.2.4")
+    with studies.database.write() as one:
+        # has seen the first of the study only, and has not committed yet
+        (first,) = notices.claim(one, "one", 1)
+        assert first.study_instance_uid == "1.2.3"
+        with studies.database.write() as two:
+            assert [notice.study_instance_uid for notice in notices.claim(two, "two", 10)] == ["1.2.4"]
+    make_due(studies, State.SENT)
+    with studies.database.write() as two:
+        # nor when it has
+        assert notices.claim(two, "two", 10) == []
+
+
+def test_mail_that_waits_for_a_recipient_does_so_for_an_hour_over_restarts_and_newer_mails(
+    studies: Studies, server: RunningMailServer
+) -> None:
+    teller = told_by(studies, server.port, recipients="ward@x.org, grey@x.org")
+    server.refused["grey@x.org"] = "451 4.7.1 greylisted"
+    make_due(studies, State.SENT)
+    assert teller.tell(STOP) == 1
+    (row,) = studies.notices()
+    since = row["summary"]["remembered"]["waits"]["grey@x.org"]
+    assert now_ms() - 60_000 <= since <= now_ms()
+    # an hour passes; something changes meanwhile, and the gateway is started again
+    with studies.database.write() as connection:
+        earlier = {"waits": {"grey@x.org": since - 3_600_000}}
+        connection.execute(sa.update(notification).values(summary={**row["summary"], "remembered": earlier}))
+    make_due(studies, State.SENT)
+    teller = told_by_anew(studies, server.port, recipients="ward@x.org, grey@x.org")
+    studies.later(2)
+    assert teller.tell(STOP) == 1
+    (mail,) = server.mails
+    assert mail.recipients == ("ward@x.org",)
+    assert "2 received = 2 transferred" in mail.text
+    assert studies.notices()[-1]["reason"].endswith("; grey@x.org refused: 451 4.7.1 greylisted")
+
+
+def test_thousands_that_failed_are_one_line_and_cost_nothing(
+    studies: Studies, server: RunningMailServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    teller = told_by(studies, server.port)
+    server.refused["ward@x.org"] = "550 5.1.1 unknown user"
+    for number in range(3):
+        make_due(studies, State.SENT, study=f"1.2.{number}")
+    assert teller.tell(STOP) == 3
+    errors = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert [record.getMessage().partition(": ")[0] for record in errors] == ["FORWARD/pacs"]
+    with studies.database.write() as connection:
+        row = dict(connection.execute(sa.select(notification).limit(1)).mappings().one())
+        del row["id"]
+        copies = [{**row, "study_instance_uid": f"1.3.{number}"} for number in range(5000)]
+        connection.execute(sa.insert(notification), copies)
+    retention.forget_afterwards(studies.database, days=0)
+    with studies.database.read() as connection:
+        (told,) = standing.open_notifications(connection)
+        assert (told.pending, told.failed) == (0, 5003)
+        assert "550 5.1.1 unknown user" in told.reason
+    # what failed is not looked at again and again
+    with studies.database.write() as connection, statements(studies.database) as seen:
+        assert not notices.anything_due(connection, "teller")
+        assert notices.claim(connection, "teller", 10) == []
+        assert notices.release_lost(connection, "teller") == 0
+    with studies.database.read() as connection:
+        for statement, parameters in seen:
+            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
+            assert any("ix_notification_open (state=?" in line[-1] for line in plan), plan
+    server.refused.clear()
+    with studies.database.write() as connection:
+        assert notice_decisions.discard(connection, notice_decisions.Filter(states=("failed",)), "somebody") == 5003
+
+
+@contextmanager
+def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
+    """Collect what is sent to the database about notifications."""
+    seen: list[tuple[str, Any]] = []
+
+    def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
+        seen.append((statement, parameters))
+
+    event.listen(database.engine, "before_cursor_execute", keep)
+    try:
+        yield seen
+    finally:
+        event.remove(database.engine, "before_cursor_execute", keep)
 
 
 def test_mail_that_a_person_asks_for_goes_out_although_the_others_wait(studies: Studies) -> None:
@@ -297,6 +410,21 @@ def test_waiting_mail_goes_to_those_who_take_its_place(studies: Studies, server:
     teller = told_by_anew(studies, server.port, recipients="typo@x.org")
     run(teller, lambda: bool(server.mails))
     assert server.mails[0].recipients == ("typo@x.org",)
+
+
+def test_mail_for_a_notification_that_this_process_does_not_know_yet_is_kept(
+    studies: Studies, server: RunningMailServer
+) -> None:
+    told_by(studies, server.port)
+    make_due(studies, State.SENT)
+    behind = Following(studies.database, studies.following.plugins)
+    # of another one, in a newer configuration
+    told_by_anew(studies, server.port, name="new")
+    with studies.database.write() as connection:
+        connection.execute(sa.update(notification).values(part="new"))
+    teller = Teller(studies.database, behind, studies.contexts, "teller")
+    run(teller, lambda: len(server.mails) == 1)
+    assert states(studies) == [("sent", 1)]
 
 
 def test_waiting_mail_is_dropped_when_nobody_is_to_be_told(studies: Studies, server: RunningMailServer) -> None:

@@ -15,7 +15,6 @@ from karnak_core.model import OpenContext, State
 from karnak_core.summary import FollowUpSummary, Reason, SeriesSummary, StudySummary
 from karnak_plugins.email_notify.config import EmailNotification, MailServer
 from karnak_plugins.email_notify.notifier import EmailNotifier
-from karnak_plugins.email_notify.waits import Waits
 
 AT = 1_795_651_200_000
 
@@ -79,10 +78,10 @@ def failed_follow_up() -> FollowUpSummary:
 def make_notifier() -> Callable[..., EmailNotifier]:
     """Return a function that opens the part as core does; what it is given are keys of the mail server."""
 
-    def make(recipients: str = "ward@hospital.example", *, waits: Waits | None = None, **server: Any) -> EmailNotifier:
+    def make(recipients: str = "ward@hospital.example", **server: Any) -> EmailNotifier:
         section = MailServer.model_validate({"host": "127.0.0.1", "sender": "karnak@hospital.example", **server})
         return EmailNotifier(
-            EmailNotification(recipients=recipients), OpenContext(data_directory=Path(), section=section), waits
+            EmailNotification(recipients=recipients), OpenContext(data_directory=Path(), section=section)
         )
 
     return make
