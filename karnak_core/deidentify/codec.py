@@ -13,7 +13,7 @@ from pydicom.dataset import Dataset
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify.errors import DeidentificationError
-from karnak_core.deidentify.items import MalformedItems, codecs_of, encoded_elements, read_elements
+from karnak_core.deidentify.items import MalformedItems, codecs_of, dataset_of, encoded_elements, read_elements
 from karnak_core.expressions.values import UNREADABLE
 
 Elements = dict[BaseTag, DataElement | RawDataElement]
@@ -50,7 +50,7 @@ def decode_dataset(
             elements.update(read_elements(behind, implicit=implicit, little=little))
     except MalformedItems as error:
         raise DeidentificationError(f"the data set cannot be read: {error}") from None
-    dataset = Dataset(elements)
+    dataset = dataset_of(elements)
     with suppress(*UNREADABLE):  # their messages may quote a value
         dataset.set_original_encoding(implicit, little, codecs_of(elements) or default_encoding)
         return dataset

@@ -112,6 +112,10 @@ class Encoder:
         raise DeidentificationError(f"{tag_text(tag)} {vr}: the new value is not one of this VR")
 
 
+#: an encoder, which has no state, by what it is made of
+encoder_for = lru_cache(maxsize=256)(Encoder)
+
+
 @lru_cache(maxsize=256)
 def python_encoding(specific_character_set: tuple[str, ...]) -> str | None:
     """Return the codec that text can be encoded with; None where there is none for everything beyond ASCII."""

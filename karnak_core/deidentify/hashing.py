@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import hmac
 import re
+from collections.abc import Callable
+from functools import lru_cache
 
 #: bytes of a project's secret
 SECRET_LENGTH = 16
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
+#: UIDs remembered: those of a patient, a study and a series stand in every one of its instances
+_MOST_UIDS = 4096
 
 
 def secret_from_text(text: str) -> bytes:
@@ -36,18 +40,20 @@ def secret_to_text(secret: bytes) -> str:
 class Hasher:
     """HMAC-SHA256 of texts with one secret; may be used by any number of threads."""
 
-    __slots__ = ("_secret",)
+    __slots__ = ("_secret", "uid")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_LENGTH:
             raise ValueError(f"a secret has {SECRET_LENGTH} bytes, not {len(secret)}")
         self._secret = bytes(secret)
+        #: the same as `new_uid`, from memory where it can be
+        self.uid: Callable[[str], str | None] = lru_cache(_MOST_UIDS)(self.new_uid)
 
     def digest(self, text: str) -> bytes:
         """Return the 32 bytes that stand for a text."""
         return hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
 
-    def uid(self, uid: str) -> str | None:
+    def new_uid(self, uid: str) -> str | None:
         """Return the UID that replaces one, 44 characters at most; None for a blank one.
 
         The first 16 bytes of the hash as a random UUID (RFC 9562 version 4), written as a UID (DICOM PS3.5 B.2).

@@ -7,7 +7,7 @@ must not stay in a sequence either (DICOM PS3.5 section 7.5).
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterable, Mapping, MutableSequence
+from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence
 from functools import lru_cache
 from operator import itemgetter
 
@@ -49,6 +49,22 @@ class ReadItem(Dataset):
     """An item to look at: attributes of pydicom's class are set as they are everywhere else in Python, and sooner."""
 
     __setattr__ = object.__setattr__  # type: ignore[assignment]
+
+
+def dataset_of(
+    elements: MutableMapping[BaseTag, DataElement | RawDataElement], parent: str | MutableSequence[str] | None = None
+) -> Dataset:
+    """Return the same as ``Dataset(elements)``, sooner.
+
+    Parameters
+    ----------
+    parent
+        pydicom's codecs for text where no Specific Character Set is among the elements.
+    """
+    made = ReadItem(elements) if parent is None else ReadItem(elements, parent_encoding=parent)
+    # the same in every other way
+    object.__setattr__(made, "__class__", Dataset)
+    return made
 
 
 class ItemReader:

@@ -12,8 +12,8 @@ from pydicom.sequence import Sequence
 from pydicom.tag import BaseTag
 
 from karnak_core.deidentify.changes import Place
-from karnak_core.deidentify.encode import Encoder
-from karnak_core.deidentify.items import encoded_items
+from karnak_core.deidentify.encode import Encoder, encoder_for
+from karnak_core.deidentify.items import dataset_of, encoded_items
 from karnak_core.deidentify.undecoded import Element
 from karnak_core.deidentify.visit import has_text, texts_of
 
@@ -77,7 +77,7 @@ class Level:
     def _of(cls, dataset: Dataset, character_set: tuple[str, ...], path: tuple[int, ...], place: Place) -> Self:
         implicit, little = dataset.original_encoding
         # a data set made by code has no encoding yet: it is encoded when it is written, from whatever this is
-        encoder = Encoder(bool(implicit), little is not False, character_set)
+        encoder = encoder_for(bool(implicit), little is not False, character_set)
         return cls(dataset=dataset, encoder=encoder, character_set=character_set, path=path, place=place)
 
     def texts(self, tag: int, vr: str) -> tuple[str, ...]:
@@ -114,7 +114,7 @@ class Level:
     def with_elements(self, elements: Elements) -> Dataset:
         """Return a new data set with other elements, in the encoding of this one."""
         source = self.dataset
-        new = Dataset(elements, parent_encoding=source._parent_encoding)
+        new = dataset_of(elements, source._parent_encoding)
         new.is_undefined_length_sequence_item = getattr(source, "is_undefined_length_sequence_item", False)
         implicit, little = source.original_encoding
         new.set_original_encoding(implicit, little, source.original_character_set or None)

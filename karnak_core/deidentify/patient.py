@@ -5,13 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone, tzinfo
+from functools import lru_cache
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydicom.tag import BaseTag
-
+from karnak_core.deidentify.encode import Encoder, tag_of
 from karnak_core.deidentify.entry import Method
 from karnak_core.deidentify.errors import DeidentificationError
+from karnak_core.deidentify.items import encoded_items
 from karnak_core.deidentify.level import Elements, Level
+from karnak_core.deidentify.undecoded import Element
 
 #: Clinical Trial Subject Reading ID, Clinical Trial Protocol Ethics Committee Name and Approval Number
 _REMOVED = (0x00120042, 0x00120081, 0x00120082)
@@ -57,26 +59,50 @@ def checked_pseudonym(pseudonym: str) -> str:
 def attributes(level: Level, identity: Identity) -> Elements:
     """Return the attributes to write at the root."""
     moment = identity.at.astimezone(_central_european_time())
+    date = f"{moment.year:04}{moment.month:02}{moment.day:02}"
+    time = f"{moment.hour:02}{moment.minute:02}{moment.second:02}.{moment.microsecond:06}"
+    text = level.encoder.text
+    elements: Elements = {
+        tag_of(0x00080012): text(0x00080012, "DA", date),
+        tag_of(0x00080013): text(0x00080013, "TM", time),
+    }
+    name = identity.pseudonym if identity.write_name else None
+    codenames, methods = tuple(identity.codenames), tuple(dict.fromkeys(identity.methods))
+    elements.update(
+        _lasting(
+            level.encoder, identity.patient_id, identity.pseudonym, name, identity.project, identity.profile, codenames
+        )
+    )
+    elements[tag_of(_METHOD_CODES)] = _codes(level, methods)
+    return elements
+
+
+@lru_cache(maxsize=1024)
+def _lasting(
+    encoder: Encoder,
+    patient_id: str,
+    pseudonym: str,
+    name: str | None,
+    project: str,
+    profile: str,
+    codenames: tuple[str, ...],
+) -> Elements:
+    """Return what is the same in all instances of a patient; nobody may change it."""
     texts = [
-        (0x00080012, "DA", f"{moment.year:04}{moment.month:02}{moment.day:02}"),
-        (0x00080013, "TM", moment.strftime("%H%M%S.%f")),
-        (0x00100020, "LO", identity.patient_id),
-        (0x00120010, "LO", identity.project),
-        (0x00120020, "LO", identity.profile),
+        (0x00100020, "LO", patient_id),
+        (0x00120010, "LO", project),
+        (0x00120020, "LO", profile),
         (0x00120021, "LO", ""),
         (0x00120030, "LO", ""),
         (0x00120031, "LO", ""),
-        (0x00120040, "LO", identity.pseudonym),
+        (0x00120040, "LO", pseudonym),
         (0x00120062, "CS", "YES"),
     ]
-    if identity.write_name:
-        texts.append((_PATIENT_NAME, "PN", identity.pseudonym))
-    if identity.codenames:
-        texts.append((_METHOD, "LO", _joined(identity.codenames)))
-    elements: Elements = {BaseTag(tag): level.encoder.text(tag, vr, text) for tag, vr, text in texts}
-    items = [(level, _code(level, method)) for method in dict.fromkeys(identity.methods)]
-    elements[BaseTag(_METHOD_CODES)] = level.sequence(_METHOD_CODES, items)
-    return elements
+    if name is not None:
+        texts.append((_PATIENT_NAME, "PN", name))
+    if codenames:
+        texts.append((_METHOD, "LO", _joined(codenames)))
+    return {tag_of(tag): encoder.text(tag, vr, text) for tag, vr, text in texts}
 
 
 def removed(identity: Identity) -> Sequence[int]:
@@ -84,9 +110,23 @@ def removed(identity: Identity) -> Sequence[int]:
     return _REMOVED if identity.codenames else (*_REMOVED, _METHOD)
 
 
-def _code(level: Level, method: Method) -> Elements:
+def _codes(level: Level, methods: tuple[Method, ...]) -> Element:
+    implicit, little = level.dataset.original_encoding
+    if implicit is None or little is None:
+        return level.sequence(_METHOD_CODES, [(level, _code(level.encoder, method)) for method in methods])
+    return _encoded_codes(level.encoder, implicit, little, methods)
+
+
+@lru_cache(maxsize=256)
+def _encoded_codes(encoder: Encoder, implicit: bool, little: bool, methods: tuple[Method, ...]) -> Element:
+    value = encoded_items([_code(encoder, method) for method in methods], implicit=implicit, little=little)
+    assert value is not None
+    return encoder.raw(_METHOD_CODES, "SQ", value)
+
+
+def _code(encoder: Encoder, method: Method) -> Elements:
     texts = ((0x00080100, "SH", method.value), (0x00080102, "SH", "DCM"), (0x00080104, "LO", method.meaning))
-    return {BaseTag(tag): level.encoder.text(tag, vr, text) for tag, vr, text in texts}
+    return {tag_of(tag): encoder.text(tag, vr, text) for tag, vr, text in texts}
 
 
 def _joined(codenames: Sequence[str]) -> str:

@@ -6,8 +6,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 
+from karnak_core.deidentify.encode import tag_of
 from karnak_core.deidentify.errors import DeidentificationError
 from karnak_core.deidentify.hashing import Hasher
 from karnak_core.deidentify.undecoded import tags_of
@@ -18,6 +20,10 @@ from karnak_core.expressions.values import text_values
 _WITH_TEXT = frozenset(
     "AE AS AT CS DA DS DT FD FL IS LO LT PN SH SL SS ST SV TM UC UI UL UR US UT UV".split()  # noqa: SIM905
 )
+
+
+#: those of them that are text, of several values: where it is ASCII it can be read whatever the character set
+_MOST_TEXTS = frozenset("AE AS CS DA DS DT IS LO PN SH TM UC UI".split())  # noqa: SIM905
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,6 +112,13 @@ def has_text(vr: str) -> bool:
 
 def texts_of(level: Dataset, tag: int) -> tuple[str, ...]:
     """Return the values of an element as text; raises `DeidentificationError` when they cannot be decoded."""
+    element = level.get_item(tag_of(tag), keep_deferred=True)
+    if isinstance(element, RawDataElement) and element.VR in _MOST_TEXTS:
+        value = element.value
+        if value is not None and value.isascii() and b"\x1b" not in value:
+            # the same as below, sooner
+            texts = tuple([text.strip(" \0") for text in value.decode("ascii").split("\\")])
+            return texts if len(texts) > 1 or any(texts) else ()
     try:
         return text_values(level, tag)
     except RuleError as error:
