@@ -10,7 +10,7 @@ import ssl
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -72,7 +72,7 @@ class Site:
 
     def monitor_pid(self) -> int:
         """The process that sends mails."""
-        database = open_database(None, self.gateway.data)
+        database = open_database(self.gateway.database_url, self.gateway.data)
         try:
             with database.read() as connection:
                 return int(
@@ -84,7 +84,13 @@ class Site:
 
 @pytest.fixture(scope="module")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    folder = tmp_path_factory.mktemp("notifications")
+    with run_site(tmp_path_factory.mktemp("notifications")) as made:
+        yield made
+
+
+@contextmanager
+def run_site(folder: Path, database_url: str | None = None) -> Iterator[Site]:
+    """Run a gateway with a peer, on a database of its own or on this one."""
     authority = trustme.CA()
     authority.cert_pem.write_to_path(str(folder / "ca.pem"))
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -93,7 +99,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
     mail = {
         "type": "email",
         "recipients": "ward@hospital.example, research@hospital.example",
-        "interval": 1,
+        # seconds without news: more than the pauses of a busy machine
+        "interval": 2,
         "retry_first": 0.2,
         "retry_longest": 1,
     }
@@ -110,6 +117,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
             "projects": [{"name": "STUDY", "profile": "Dicom Basic Profile"}],
             "forward_nodes": [
                 node("PLAIN", authorized_sop_classes=["CTImageStorage"]),
+                node("MANY", authorized_sop_classes=["CTImageStorage"], notifications=[{**mail, "interval": 5}]),
                 node("DEID", de_identification={"project": "STUDY", "pseudonym": BY_SUBJECT}),
             ],
             "plugins": {
@@ -128,7 +136,12 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
         def mail_server() -> AbstractContextManager[RunningMailServer]:
             return run_mail_server(port, starttls=context, accounts={"karnak": "not-in-the-file"})
 
-        with run_gateway(configuration, folder / "data", environment={"MAIL_PASSWORD": "not-in-the-file"}) as gateway:
+        with run_gateway(
+            configuration,
+            folder / "data",
+            environment={"MAIL_PASSWORD": "not-in-the-file"},
+            database_url=database_url,
+        ) as gateway:
             made = Site(gateway=gateway, mail_server=mail_server)
             peer.answer = made.answer
             yield made
@@ -178,8 +191,8 @@ def test_study_of_500_gives_one_mail_that_adds_up_and_one_more_when_its_failure_
     excluded = make_study_like(study, tmp_path, 2, first)
     site.refused = {paths[300].stem}
     with site.mail_server() as server:
-        site.send([*paths, *excluded], "PLAIN")
-        (mail,) = server.wait_for(1, 60)
+        site.send([*paths, *excluded], "MANY")
+        (mail,) = server.wait_for(1)
         assert mail.subject == "ERROR [Karnak Notification] P500 Five hundred"
         assert numbers(mail) == {"received": 500, "transferred": 497, "excluded": 2, "failed": 1}
         assert series_numbers(mail) == numbers(mail)
@@ -194,13 +207,13 @@ def test_study_of_500_gives_one_mail_that_adds_up_and_one_more_when_its_failure_
         command = re.search(r"karnak (deliveries retry .+)", mail.text)
         assert command is not None
         site.gateway.run(*command[1].split())
-        recovered = server.wait_for(2, 30)[1]
+        recovered = server.wait_for(2)[1]
         # 2 instances stay excluded
         assert recovered.subject == "RECOVERED REJECTED [Karnak Notification] P500 Five hundred"
         assert recovered.text.startswith("Recovered: what had failed before is done now.")
         assert numbers(recovered) == {"received": 500, "transferred": 498, "excluded": 2}
         # another study is told, and nothing more of this one
-        site.send(make_study(tmp_path, {generate_uid(): 1}, PatientID="NEXT"), "PLAIN")
+        site.send(make_study(tmp_path, {generate_uid(): 1}, PatientID="NEXT"), "MANY")
         assert [one.subject for one in server.wait_for(3)[2:]] == ["[Karnak Notification] NEXT Study"]
 
 
@@ -223,9 +236,9 @@ def make_study_like(path: Path, folder: Path, count: int, series: str) -> list[P
 
 def test_mail_server_that_is_down_for_the_whole_study_delays_the_mail_only(site: Site, tmp_path: Path) -> None:
     site.send(make_study(tmp_path, {generate_uid(): 3}, PatientID="DOWN"), "PLAIN")
-    site.gateway.wait_until(lambda: "people cannot be told" in site.gateway.log.read_text(), 30)
+    site.gateway.wait_until(lambda: "people cannot be told" in site.gateway.log.read_text())
     with site.mail_server() as server:
-        (mail,) = server.wait_for(1, 30)
+        (mail,) = server.wait_for(1)
         assert mail.subject == "[Karnak Notification] DOWN Study"
         assert numbers(mail) == {"received": 3, "transferred": 3}
 
@@ -238,16 +251,16 @@ def test_no_original_value_is_in_any_mail_of_a_destination_that_de_identifies(si
         # of the first study nothing arrives at all, of the second all but one
         site.refuse_next = 1
         site.send(paths[:1], "DEID")
-        (nothing,) = server.wait_for(1, 30)
+        (nothing,) = server.wait_for(1)
         assert nothing.subject.startswith("ERROR [Karnak Notification]")
         assert numbers(nothing) == {"received": 1, "transferred": 0, "failed": 1}
         site.refuse_next = 1
         site.send(paths[1:], "DEID")
-        partly = server.wait_for(2, 30)[1]
+        partly = server.wait_for(2)[1]
         assert numbers(partly) == {"received": 5, "transferred": 3, "failed": 2}
         assert "ERROR [Karnak Notification] " in partly.subject
         site.gateway.run("deliveries", "retry", "--destination", "DEID/pacs", "--state", "failed")
-        recovered = server.wait_for(3, 30)[2]
+        recovered = server.wait_for(3)[2]
         assert recovered.subject.startswith("RECOVERED ")
         assert numbers(recovered) == {"received": 5, "transferred": 5}
         for mail in server.mails:
@@ -264,19 +277,46 @@ def test_mail_is_not_lost_when_the_process_is_killed_while_it_sends_it(site: Sit
         seen.append(mail)
         if len(seen) == 1:
             arrived.set()
-            killed.wait(20)
+            killed.wait(60)
             return "451 whoever sent it is gone"
         return None
 
     with site.mail_server() as server:
         server.before_answer = hold
         site.send(make_study(tmp_path, {generate_uid(): 2}, PatientID="KILLED"), "PLAIN")
-        assert arrived.wait(30)
+        assert arrived.wait(60)
         os.kill(site.monitor_pid(), signal.SIGKILL)
         killed.set()
-        (mail,) = server.wait_for(1, 60)
+        (mail,) = server.wait_for(1)
         assert mail.subject == "[Karnak Notification] KILLED Study"
         assert {one.message["Message-ID"] for one in seen} == {mail.message["Message-ID"]}
+
+
+def test_study_gives_one_mail_that_adds_up_on_postgresql_too(postgresql_url: str, tmp_path: Path) -> None:
+    with run_site(tmp_path, postgresql_url) as site:
+        series = {generate_uid(): count for count in (12, 7)}
+        paths = make_study(tmp_path, series, StudyDescription="On PostgreSQL", PatientID="PG")
+        excluded = make_study_like(paths[0], tmp_path, 2, next(iter(series)))
+        site.refused = {paths[-1].stem}
+        site.send([*paths, *excluded], "PLAIN")
+        site.gateway.wait_until_settled(21)
+        # and everything ends before anybody was told
+        site.gateway.wait_until(lambda: "people cannot be told" in site.gateway.log.read_text())
+        site.gateway.kill()
+        site.gateway.start()
+        with site.mail_server() as server:
+            (mail,) = server.wait_for(1)
+            assert mail.subject == "ERROR [Karnak Notification] PG On PostgreSQL"
+            assert numbers(mail) == {"received": 21, "transferred": 18, "excluded": 2, "failed": 1}
+            assert series_numbers(mail) == numbers(mail)
+            site.refused = set()
+            site.gateway.run("deliveries", "retry", "--state", "failed", "--all")
+            recovered = server.wait_for(2)[1]
+            assert recovered.subject == "RECOVERED REJECTED [Karnak Notification] PG On PostgreSQL"
+            assert numbers(recovered) == {"received": 21, "transferred": 19, "excluded": 2}
+            # another study is told, and nothing more of this one
+            site.send(make_study(tmp_path, {generate_uid(): 1}, PatientID="NEXT"), "DEID")
+            assert len(server.wait_for(3)) == 3
 
 
 def test_mail_can_be_tried_out(site: Site) -> None:
@@ -295,8 +335,12 @@ def test_mail_can_be_tried_out(site: Site) -> None:
 
 
 def test_mails_are_listed(site: Site) -> None:
-    rows = [json.loads(line) for line in site.gateway.run("notifications", "list", "--json").stdout.splitlines()]
-    assert {row["state"] for row in rows} == {"sent"}
+    def listed() -> list[dict[str, Any]]:
+        return [json.loads(line) for line in site.gateway.run("notifications", "list", "--json").stdout.splitlines()]
+
+    # what was accepted last may not be noted yet
+    site.gateway.wait_until(lambda: {row["state"] for row in listed()} == {"sent"})
+    rows = listed()
     assert {row["destination"] for row in rows} == {"pacs"}
     done = site.gateway.run("notifications", "retry", check=False)
     assert (done.returncode, "--all" in done.stderr) == (2, True)

@@ -79,7 +79,7 @@ class Study:
 
 def follow_ups(gateway: RunningGateway, **filters: Any) -> list[dict[str, Any]]:
     """What ``karnak follow-ups list --json`` would print, without a process for it."""
-    with closing(open_database(None, gateway.data)) as database, database.read() as connection:
+    with closing(open_database(gateway.database_url, gateway.data)) as database, database.read() as connection:
         return list(decisions.follow_ups(connection, decisions.Filter(**filters)))
 
 
@@ -168,14 +168,17 @@ def gateway(tmp_path_factory: pytest.TempPathFactory, busy: KheopsServer) -> Ite
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("ledger", ["sqlite", "postgresql"])
 def test_nothing_is_forgotten_nor_shared_too_early_when_processes_are_killed(
-    kheops: KheopsServer, tmp_path: Path
+    ledger: str, kheops: KheopsServer, request: pytest.FixtureRequest, tmp_path: Path
 ) -> None:
+    url = request.getfixturevalue("postgresql_url") if ledger == "postgresql" else None
     kheops.failing = 0.3
     chance = random.Random(7)
     studies = [Study(tmp_path, 3, 2) for _ in range(2)]
     kills = 0
-    with run_gateway(one_node(stow(kheops, kheops.album(), kheops.album("ALBUM-2"))), tmp_path / "data") as gateway:
+    albums = kheops.album(), kheops.album("ALBUM-2")
+    with run_gateway(one_node(stow(kheops, *albums)), tmp_path / "data", database_url=url) as gateway:
         for study in studies:
             assert set(send(gateway.port, study.files)) == {0}
             for role in ("deliver", "monitor"):
