@@ -14,7 +14,7 @@ from pathlib import Path
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from karnak_core.deliver.identity import Identity, Unchanged
-from karnak_core.deliver.pixels import NATIVE, NewPixels, PixelRule, new_pixels, refusal
+from karnak_core.deliver.pixels import NATIVE, NewPixels, PixelRule, bare_pixels, new_pixels, refusal
 from karnak_core.deliver.reencode import reencoded
 from karnak_core.model import Closable, Outgoing
 from karnak_core.part10 import file_beginning
@@ -128,11 +128,14 @@ class Conversion:
                     self.pixels.options,
                     self.workspace,
                     only_used_bits=changed.only_used_bits,
+                    only_pixels=changed.only_pixels,
                 )
             except CannotTranscode as error:
                 if strict or changed.cleaning is not None or changed.only_used_bits:
                     raise
                 note = refusal(error, target)
+            if pixels is None and changed.only_pixels:
+                pixels = bare_pixels(apart, changed.dataset, self.workspace)
             if pixels is not None:
                 stack.callback(pixels.made.close)
             together = put_together(

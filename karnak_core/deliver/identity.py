@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset
 from karnak_core.deidentify import Excluded as ExcludedByProfile
 from karnak_core.deidentify import Fetch, Profile, Project, Result
 from karnak_core.errors import Excluded, Permanent
-from karnak_core.leaks import Encoded, find_leaks
+from karnak_core.leaks import Encoded, beside_pixels, find_leaks
 from karnak_core.model import PseudonymSource
 from karnak_core.pixels.cleaning import Cleaning, plan_cleaning
 from karnak_core.pixels.overlays import OVERLAY_DATA, embedded_overlays
@@ -32,6 +32,8 @@ class Changed:
     cleaning: Cleaning | None = None
     #: true: an overlay lay in bits that its pixels do not use, and is gone from the rest
     only_used_bits: bool = False
+    #: true: nothing but pixels goes out of the elements that they are in: no comments in compressed frames
+    only_pixels: bool = False
     #: looks at the whole of what is sent; raises DeliveryError: it must not be
     check: Callable[[Together], None] = field(default=_unchecked)
 
@@ -104,7 +106,8 @@ class DeIdentification:
 
         return Changed(
             dataset=result.dataset,
-            only_used_bits=_without_embedded_overlays(self.profile, result.dataset),
+            only_used_bits=without_embedded_overlays(self.profile, result.dataset),
+            only_pixels=True,
             cleaning=plan_cleaning(self.profile, apart.dataset, result.dataset, project, bool(apart.pixels)),
             check=check,
         )
@@ -115,7 +118,7 @@ class DeIdentification:
         self.give_back()
 
 
-def _without_embedded_overlays(profile: Profile, dataset: Dataset) -> bool:
+def without_embedded_overlays(profile: Profile, dataset: Dataset) -> bool:
     """Take away overlays that lie in the pixels, where the profile removes overlays; say whether there were any."""
     gone = [group for group in embedded_overlays(dataset) if profile.may_remove(group << 16 | OVERLAY_DATA)]
     for tag in [tag for tag in dataset.keys() if tag.group in gone]:  # noqa: SIM118 - values are not decoded
@@ -131,6 +134,11 @@ def _of(result: Result | ExcludedByProfile) -> Result:
 
 def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int]) -> None:
     """Search what goes out for the identifiers of what was received; raises Permanent, which names the place."""
+    start, end = together.pixels
+    beside = None
+    if start < end:
+        with together.made.open() as file:
+            beside = beside_pixels(file, start, end, implicit=together.implicit, little=together.little)
     leaks = find_leaks(
         Encoded(dataset=apart.encoded, implicit=apart.implicit, little=apart.little),
         Encoded(
@@ -140,6 +148,7 @@ def check_for_leaks(apart: Apart, together: Together, kept: frozenset[int]) -> N
             file_meta=together.beginning,
         ),
         kept=kept,
+        beside=beside,
     )
     if leaks:
         first, *others = leaks

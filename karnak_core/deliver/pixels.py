@@ -29,6 +29,7 @@ from karnak_core.pixels import (
 )
 from karnak_core.pixels.cleaning import Cleaning, syntax_of_cleaned
 from karnak_core.pixels.image import KINDS
+from karnak_core.pixels.remarks import remarks_in, write_without
 from karnak_core.pixels.syntaxes import can_decode
 from karnak_core.rewrite import Apart, MadeFile
 
@@ -84,6 +85,7 @@ def new_pixels(
     workspace: Path,
     *,
     only_used_bits: bool = False,
+    only_pixels: bool = False,
 ) -> NewPixels | None:
     """Return the pixels of an instance, cleaned, in the transfer syntax ``target`` or the nearest that holds them.
 
@@ -97,6 +99,8 @@ def new_pixels(
         A transfer syntax UID; the received one: it is kept if it can be.
     only_used_bits
         True: something else than pixels may lie in the other bits, and must not go out.
+    only_pixels
+        True: nor must what compressed frames say beside their pixels.
 
     Returns
     -------
@@ -135,7 +139,7 @@ def new_pixels(
         return None
     made = MadeFile(image.frame_bits // 8 * image.number_of_frames, workspace)
     try:
-        done = transcode(source, dataset, target, made.file, options=options, edit=edit)
+        done = transcode(source, dataset, target, made.file, options=options, edit=edit, only_pixels=only_pixels)
     except OSError as error:
         made.close()
         raise Retryable(f"cannot write a temporary file: {error.strerror}") from error
@@ -143,6 +147,43 @@ def new_pixels(
         made.close()
         raise
     return NewPixels(dataset=done.header, transfer_syntax_uid=done.transfer_syntax_uid, made=made)
+
+
+def bare_pixels(apart: Apart, dataset: Dataset, workspace: Path) -> NewPixels | None:
+    """Return pixels that go out as they are without what else stands in their elements; None: there is nothing else.
+
+    Raises
+    ------
+    Permanent
+        It cannot be taken out, or it cannot be told whether there is something.
+    Retryable
+        There is no room for them now.
+    """
+    syntax = apart.transfer_syntax_uid
+    elements = [
+        PixelElement(
+            tag=element.tag,
+            vr=element.vr,
+            offset=element.start,
+            length=UNDEFINED if element.undefined else element.end - element.start,
+        )
+        for element in apart.pixels
+        if element.tag in KINDS and dataset.get_item(element.tag) is apart.placeholders[element.tag]
+    ]
+    if not any(remarks_in(apart.file, element, apart.dataset, syntax) for element in elements):
+        return None
+    if len(elements) != 1:
+        raise CannotTranscode("the instance has more than one element with pixels")
+    made = MadeFile(sum(element.end - element.start for element in apart.pixels), workspace)
+    try:
+        write_without(apart.file, elements[0], apart.dataset, syntax, made.file)
+    except OSError as error:
+        made.close()
+        raise Retryable(f"cannot write a temporary file: {error.strerror}") from error
+    except BaseException:
+        made.close()
+        raise
+    return NewPixels(dataset=dataset, transfer_syntax_uid=syntax, made=made)
 
 
 def _as_decoded(_index: int, frame: Frame) -> Frame:

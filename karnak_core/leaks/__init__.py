@@ -6,7 +6,8 @@ A second look at what de-identification made, by its own reader and its own rule
 
 from __future__ import annotations
 
+from karnak_core.leaks.beside import Beside, beside_pixels
 from karnak_core.leaks.check import find_leaks
 from karnak_core.leaks.encoded import Encoded, Leak
 
-__all__ = ["Encoded", "Leak", "find_leaks"]
+__all__ = ["Beside", "Encoded", "Leak", "beside_pixels", "find_leaks"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from karnak_core.errors import Permanent
+from karnak_core.leaks.beside import Beside
 from karnak_core.leaks.elements import Elements, Malformed, read_elements
 from karnak_core.leaks.encoded import Encoded, Leak
 from karnak_core.leaks.identifiers import Identifiers, identifiers_of, what_of
@@ -11,15 +12,20 @@ from karnak_core.leaks.search import suspects
 
 _PREAMBLE = 128
 _META_START = 132
+#: where something stands that is beside the pixels: in a comment of a compressed frame, or behind its end
+_BESIDE = "(7FE0,0010), beside the pixels"
+_ASCII = bytes(code if code < 128 else 32 for code in range(256))
 #: so many are told; an instance that was not de-identified at all has thousands
 _MOST = 100
 
 
-def find_leaks(received: Encoded, sent: Encoded, *, kept: frozenset[int] = frozenset()) -> tuple[Leak, ...]:
+def find_leaks(
+    received: Encoded, sent: Encoded, *, kept: frozenset[int] = frozenset(), beside: Beside | None = None
+) -> tuple[Leak, ...]:
     """Return where identifiers of the received instance stand in the one to be sent; empty: nowhere.
 
     Every value is looked at, at every level: texts, UIDs, dates, numbers, private elements, bytes of unknown meaning,
-    the file meta information. Pixel data is not.
+    the file meta information. Of pixel data, what stands beside the pixels.
 
     Parameters
     ----------
@@ -29,6 +35,8 @@ def find_leaks(received: Encoded, sent: Encoded, *, kept: frozenset[int] = froze
         The instance as it is to go out.
     kept
         Tags of elements that the profile says to keep: identifiers that stand in one of them are not looked for.
+    beside
+        What stands beside the pixels that are to be sent.
 
     Returns
     -------
@@ -46,12 +54,21 @@ def find_leaks(received: Encoded, sent: Encoded, *, kept: frozenset[int] = froze
     preamble = sent.file_meta[:_PREAMBLE]
     leaks: dict[Leak, None] = {}
     if preamble.strip(b"\0"):
-        # as if it were an element with the number 0
-        alone = Elements(value=preamble, found=[(0, b"OB", 0, len(preamble), 0)], levels=[(0, 0, 0)])
-        _look(identifiers, alone, before[0], leaks, "preamble")
+        _look(identifiers, _alone(preamble), before[0], leaks, "preamble")
     for elements in after:
         _look(identifiers, elements, before[0], leaks)
+    if beside is not None and beside.said:
+        _look(identifiers, _alone(bytes(beside.said)), before[0], leaks, _BESIDE)
+    if beside is not None and beside.noise:
+        # a byte of a pixel beside a word is no letter
+        noise = bytes(beside.noise) + b"\n" + beside.noise.translate(_ASCII)
+        _look(identifiers.in_noise(), _alone(noise), before[0], leaks, _BESIDE)
     return tuple(leaks)
+
+
+def _alone(value: bytes) -> Elements:
+    """Return bytes as if they were an element with the number 0."""
+    return Elements(value=value, found=[(0, b"OB", 0, len(value), 0)], levels=[(0, 0, 0)])
 
 
 def _look(

@@ -90,6 +90,8 @@ _MONTHS = (
     *("january", "february", "march", "april", "may", "june"),
     *("july", "august", "september", "october", "november", "december"),
 )
+#: characters of a word that is looked for among pixels
+_SHORTEST_IN_NOISE = 6
 _MOST = 500
 
 
@@ -106,6 +108,12 @@ class Identifiers:
     uids: dict[bytes, int] = field(default_factory=dict)
     #: Python codecs of the received texts
     codecs: tuple[str, ...] = ()
+
+    def in_noise(self) -> Identifiers:
+        """Return those that do not stand in bytes of pixels by accident."""
+        return replace(
+            self, words={word: tag for word, tag in self.words.items() if len(word) >= _SHORTEST_IN_NOISE}, short={}
+        )
 
     def without(self, kept: Identifiers) -> Identifiers:
         """Return these but those that ``kept`` has, too; a patient's name or ID only if that has it as such."""

@@ -18,6 +18,7 @@ _FILLING: Final = END + b"\0\xff \n\r"
 #: the next frame, perhaps, which decoders would leave out without a word
 _GOES_ON: Final = "a compressed frame goes on behind its end marker"
 #: start of frame: every process of ITU T.81, and JPEG-LS
+_START_OF_LS: Final = 0xF7
 FRAME_MARKERS: Final = frozenset((*range(0xC0, 0xC4), *range(0xC5, 0xC8), *range(0xC9, 0xCC), *range(0xCD, 0xD0), 0xF7))
 
 
@@ -111,8 +112,13 @@ def read_jpeg(frame: bytes) -> Codestream:
     )
 
 
-def jpeg_segments(frame: bytes) -> Iterator[Segment]:
+def jpeg_segments(frame: bytes, *, alone: bool = True) -> Iterator[Segment]:
     """Yield the marker segments of a JPEG or JPEG-LS frame between its start and its end.
+
+    Parameters
+    ----------
+    alone
+        False: something may follow on its end.
 
     Raises
     ------
@@ -121,7 +127,7 @@ def jpeg_segments(frame: bytes) -> Iterator[Segment]:
     """
     if not frame.startswith(b"\xff\xd8"):
         raise CannotDecode("a compressed frame is no JPEG")
-    offset = 2
+    offset, is_ls = 2, False
     try:
         while frame[offset : offset + 2] != END:
             while frame[offset + 1] == 0xFF:
@@ -131,18 +137,14 @@ def jpeg_segments(frame: bytes) -> Iterator[Segment]:
                 raise CannotDecode("a compressed frame is corrupt: a JPEG marker is missing")
             body = frame[offset + 4 : offset + 2 + length]
             offset = start = offset + 2 + length
+            is_ls = is_ls or marker == _START_OF_LS
             if marker == 0xDA:
-                offset = _end_of_scan(frame, offset, is_ls=frame_is_ls(frame))
+                offset = _end_of_scan(frame, offset, is_ls=is_ls)
             yield Segment(marker=marker, body=body, start=start, end=offset)
-        if frame[offset:].strip(_FILLING):
+        if alone and frame[offset:].strip(_FILLING):
             raise CannotDecode(_GOES_ON)
     except (struct.error, IndexError) as error:
         raise CannotDecode("a compressed frame is cut off inside a JPEG marker") from error
-
-
-def frame_is_ls(frame: bytes) -> bool:
-    """Say whether a JPEG frame is JPEG-LS: its start of frame is 0xFFF7."""
-    return b"\xff\xf7" in frame[:4096]
 
 
 def without_color_marks(frame: bytes) -> bytes:

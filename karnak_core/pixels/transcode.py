@@ -33,6 +33,7 @@ from karnak_core.pixels.image import Frame, ImageDescription
 from karnak_core.pixels.libraries import is_codec_error, library
 from karnak_core.pixels.native import to_bytes
 from karnak_core.pixels.overlays import embedded_overlays
+from karnak_core.pixels.remarks import without_remarks
 from karnak_core.pixels.verify import verify
 
 #: bytes that are copied at a time, a multiple of every word's size
@@ -65,6 +66,7 @@ def transcode(
     options: TranscodeOptions = _DEFAULTS,
     edit: Edit | None = None,
     new_uid: NewUID = derived_uid,
+    only_pixels: bool = False,
 ) -> Transcoded:
     """Write the pixels of a data set in another transfer syntax, and return the header that goes before them.
 
@@ -83,6 +85,8 @@ def transcode(
         Changes a frame, given its index, to one of the same shape and type.
     new_uid
         Returns the SOP Instance UID of a lossy copy, of the one before and of what was done.
+    only_pixels
+        True: of frames that are not decoded, what they say beside their pixels does not go along.
 
     Raises
     ------
@@ -98,11 +102,13 @@ def transcode(
     if edit is None and target == source.transfer_syntax_uid:
         frames = source.image.number_of_frames
         encoded = (source.encoded_frame(index) for index in range(frames))
+        if only_pixels:
+            encoded = (without_remarks(frame, target) for frame in encoded)
         write_encapsulated(write, frames, encoded, extended=_is_large(source, options))
         return _result(described(header, source.image), target, write.tell() - start)
     _refuse_overlays_in_pixels(header)
     if target == ts.JPEG_XL_RECOMPRESSION:
-        return _recompress(source, header, target, write, options, edit)
+        return _recompress(source, header, target, write, options, edit, only_pixels=only_pixels)
     image = source.output_image
     if target not in ts.NATIVE and fitting(target, image) != target:
         name = ts.SYNTAXES[target].keyword if target in ts.SYNTAXES else target
@@ -233,7 +239,14 @@ def _refuse_overlays_in_pixels(header: Dataset) -> None:
 
 
 def _recompress(
-    source: PixelSource, header: Dataset, target: str, write: IO[bytes], options: TranscodeOptions, edit: Edit | None
+    source: PixelSource,
+    header: Dataset,
+    target: str,
+    write: IO[bytes],
+    options: TranscodeOptions,
+    edit: Edit | None,
+    *,
+    only_pixels: bool,
 ) -> Transcoded:
     """Write JPEG frames in JPEG XL without decoding them: they can be made the same JPEG again, byte by byte."""
     if source.transfer_syntax_uid != ts.JPEG_BASELINE or edit is not None:
@@ -242,6 +255,8 @@ def _recompress(
     def recompressed() -> Iterator[bytes]:
         for index in range(source.image.number_of_frames):
             jpeg = trimmed(source.encoded_frame(index))
+            if only_pixels:
+                jpeg = without_remarks(jpeg, source.transfer_syntax_uid)
             try:
                 encoded = bytes(library("imagecodecs").jpegxl_encode_jpeg(jpeg))
                 same = bytes(library("imagecodecs").jpegxl_decode_jpeg(encoded)) == jpeg

@@ -33,6 +33,8 @@ class Together:
     beginning: bytes
     #: the elements as they are encoded, those of group 7FE0 left out
     encoded: bytes
+    #: where in what goes out the elements with pixels begin and end
+    pixels: tuple[int, int]
     implicit: bool
     little: bool
 
@@ -110,6 +112,7 @@ def put_together(
         ),
         beginning=beginning,
         encoded=before + behind,
+        pixels=(len(beginning) + len(before), made.size - len(behind)),
         implicit=implicit,
         little=little,
     )

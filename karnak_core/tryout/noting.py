@@ -24,7 +24,7 @@ from karnak_core.deidentify import (
 from karnak_core.deidentify import Excluded as ExcludedByProfile
 from karnak_core.deidentify.changes import shown
 from karnak_core.deidentify.undecoded import vr_of
-from karnak_core.deliver.identity import Changed, check_for_leaks
+from karnak_core.deliver.identity import Changed, check_for_leaks, without_embedded_overlays
 from karnak_core.errors import Excluded
 from karnak_core.pixels.cleaning import FEATURES, PIXELS, Cleaning, plan_cleaning
 from karnak_core.rewrite import Apart, Together
@@ -101,27 +101,37 @@ class Noting:
             cleaning = plan_cleaning(settings.profile, received, result.dataset, settings.project, bool(apart.pixels))
         # cleaning changes the data set that is handed on
         profiled = replace(result, dataset=Dataset(dict(result.dataset.items())))
+        only_used_bits = not settings.morph and without_embedded_overlays(settings.profile, result.dataset)
 
         def check(together: Together) -> None:
             if settings.leak_check and not settings.morph:
                 check_for_leaks(apart, together, result.kept)
-            self._note(apart, profiled, together, cleaning)
+            self._note(apart, profiled, together, cleaning, only_used_bits)
 
-        return Changed(dataset=result.dataset, cleaning=cleaning, check=check)
+        return Changed(
+            dataset=result.dataset,
+            cleaning=cleaning,
+            only_used_bits=only_used_bits,
+            only_pixels=not settings.morph,
+            check=check,
+        )
 
     def close(self) -> None:
         """Hold nothing."""
 
-    def _note(self, apart: Apart, result: Result, together: Together, cleaning: Cleaning | None) -> None:
+    def _note(
+        self, apart: Apart, result: Result, together: Together, cleaning: Cleaning | None, only_used_bits: bool
+    ) -> None:
         changes: Sequence[Change] = result.changes
         if cleaning is not None:
             self.cleaned = tuple(method.meaning for method in cleaning.methods)
             self.rectangles = cleaning.rectangles
         if not self._settings.changes:
             return
-        if cleaning is not None:
+        if cleaning is not None or only_used_bits:
             final = decode_dataset(together.encoded, implicit=together.implicit, little=together.little)
-            changes = _with_cleaning(changes, result.dataset, final, PIXELS if cleaning.masks else FEATURES)
+            codename = "" if cleaning is None else PIXELS if cleaning.masks else FEATURES
+            changes = _with_cleaning(changes, result.dataset, final, codename)
         self.rows = diff_of(apart.dataset, changes, show_values=self._settings.show_values)
 
 

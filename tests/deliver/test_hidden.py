@@ -12,7 +12,7 @@ import numpy as np
 import pydicom
 import pytest
 from pydicom import Dataset
-from pydicom.encaps import encapsulate
+from pydicom.encaps import encapsulate, get_frame
 
 from karnak_core.deidentify import Profile, Project, basic_profile
 from karnak_core.deliver.conversion import Conversion
@@ -184,6 +184,77 @@ def test_no_frame_is_lost_where_number_of_frames_is_too_small(
     )
     with pytest.raises(Permanent, match=r"several frames|goes on behind its end"):
         sent(path, MASKS)
+
+
+# ---- beside the pixels ----------------------------------------------------------------------------------------------
+
+SAID = b"Test^Nobody TEST-1 1970-01-01 48.8584N 2.2945E"
+BASELINE = "1.2.840.10008.1.2.4.50"
+
+
+def said_in(frame: bytes) -> bytes:
+    return frame[:2] + struct.pack(">BBH", 0xFF, 0xE1, len(SAID) + 8) + b"Exif\0\0" + SAID + frame[2:]
+
+
+def color_image(folder: Path, *frames: bytes, end: bytes = b"") -> Path:
+    eight_bits = {"BitsAllocated": 8, "BitsStored": 8, "HighBit": 7, "NumberOfFrames": len(frames)}
+    value = encapsulate([frame + end for frame in frames])
+    return make_file(folder, transfer_syntax_uid=BASELINE, PixelData=value, **eight_bits)
+
+
+@pytest.mark.parametrize("wanted", ["", BASELINE, EXPLICIT, "1.2.840.10008.1.2.4.111"])
+def test_what_a_camera_wrote_into_a_jpeg_does_not_go_out(wanted: str, tmp_path: Path) -> None:
+    path = color_image(tmp_path, said_in(jpeg(1)), jpeg(2))
+    assert b"48.8584N" in path.read_bytes()
+    new = sent(path, wanted=wanted)
+    assert b"48.8584N" not in new
+    assert b"Exif" not in new
+    if wanted != "1.2.840.10008.1.2.4.111":
+        read = pydicom.dcmread(io.BytesIO(new))
+        assert np.array_equal(read.pixel_array, pydicom.dcmread(path).pixel_array)
+    else:
+        value = new[new.rindex(b"\xe0\x7f\x10\0OB") + 12 :]
+        codecs: Any = imagecodecs
+        assert codecs.jpegxl_decode_jpeg(get_frame(value, 0, number_of_frames=2)) == jpeg(1)
+    # whoever does not de-identify forwards what came
+    assert SAID in sent(path, identify=True)
+
+
+def test_frames_that_say_nothing_go_out_as_they_came(tmp_path: Path) -> None:
+    path = color_image(tmp_path, jpeg(1), jpeg(2))
+    content = path.read_bytes()
+    assert sent(path).endswith(content[content.rindex(b"\xe0\x7f\x10\0OB") :])
+
+
+def test_transcoding_that_is_refused_does_not_let_out_what_frames_say(tmp_path: Path) -> None:
+    # frames that are cut off are not transcoded, and go out in the syntax that they came in
+    path = color_image(tmp_path, said_in(jpeg(1))[:-400] + b"\xff\xd9")
+    assert b"48.8584N" in sent(path, wanted=EXPLICIT, identify=True)
+    assert b"48.8584N" not in sent(path, wanted=EXPLICIT)
+
+
+@pytest.mark.parametrize("where", ["behind", "table", "native"])
+def test_name_beside_pixels_that_cannot_be_taken_out_is_held(where: str, tmp_path: Path) -> None:
+    if where == "native":
+        # as much as a frame: perhaps it is one
+        path = make_file(tmp_path, PixelData=bytes(16380) + b" Test^Nobody")
+    elif where == "behind":
+        path = color_image(tmp_path, jpeg(1), end=b"Test^Nobody\xff\xd9")
+    else:
+        path = color_image(tmp_path, jpeg(1))
+        content = path.read_bytes()
+        table = struct.pack("<HHII", 0xFFFE, 0xE000, 4, 0)
+        named = struct.pack("<HHI", 0xFFFE, 0xE000, 12) + b"Test^Nobody "
+        path.write_bytes(content.replace(table, named))
+    with pytest.raises(Permanent, match=r"Patient's Name stands in \(7FE0,0010\), beside the pixels"):
+        sent(path)
+
+
+def test_what_is_behind_native_pixels_does_not_go_out(tmp_path: Path) -> None:
+    path = make_file(tmp_path, PixelData=FRAME.tobytes() + b"St. Elsewhere ")
+    new = sent(path)
+    assert b"Elsewhere" not in new
+    assert np.array_equal(pydicom.dcmread(io.BytesIO(new)).pixel_array, FRAME)
 
 
 # ---- values ---------------------------------------------------------------------------------------------------------

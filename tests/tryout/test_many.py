@@ -224,3 +224,17 @@ def test_sequences_without_end_are_told_in_words(run: Run, tmp_path: Path) -> No
     (tried,) = run(path)
     assert tried.ending is Ending.FAILED
     assert "nested too deeply" in tried.reason
+
+
+def test_overlay_in_unused_bits_of_the_pixels_goes_as_at_a_gateway(run: Run, tmp_path: Path) -> None:
+    ds = make_dataset(PixelData=struct.pack("<4096H", *(0x4000 | number for number in range(4096))))
+    for number, vr, value in ((0x10, "US", 64), (0x11, "US", 64), (0x40, "CS", "G"), (0x100, "US", 16)):
+        ds.add_new(0x60000000 | number, vr, value)
+    ds.add_new(0x60000102, "US", 14)
+    path = tmp_path / "overlay.dcm"
+    ds.save_as(path, enforce_file_format=True)
+    (tried,) = run(path, changes=True)
+    after = read(tried)
+    assert after.PixelData == struct.pack("<4096H", *range(4096))
+    assert not [element for element in after if element.tag.group == 0x6000]
+    assert [row.what for row in tried.rows if row.path.startswith("(6000,")] == [What.REMOVED] * 5
