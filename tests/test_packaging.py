@@ -37,6 +37,8 @@ PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text("utf
 SETUPTOOLS: dict[str, Any] = PROJECT["tool"]["setuptools"]
 #: directory of the tree -> package
 TREES = {"karnak_core": "karnak_core", "plugins": "karnak_plugins"}
+#: packages without modules: the manual, which lies beside them in the tree
+MANUAL = {"karnak_plugins.web_console.docs": "docs", "karnak_plugins.web_console.docs.images": "docs/images"}
 #: seconds for what takes one or two
 DEADLINE = 60.0
 
@@ -54,8 +56,8 @@ def packages() -> dict[str, Path]:
 
 
 def test_packages_are_the_directories_with_an_init_file() -> None:
-    assert SETUPTOOLS["packages"] == sorted(packages())
-    assert SETUPTOOLS["package-dir"] == {"karnak_plugins": "plugins"}
+    assert SETUPTOOLS["packages"] == sorted([*packages(), *MANUAL])
+    assert SETUPTOOLS["package-dir"] == {"karnak_plugins": "plugins", **MANUAL}
 
 
 def test_every_module_is_in_a_package() -> None:
@@ -153,7 +155,7 @@ def run(*command: str | Path, cwd: Path | None = None, check: bool = True) -> su
 
 def build(source: Path, folder: Path) -> Path:
     """Build a wheel from a copy beside it, so that the tree stays as it is."""
-    names = ["pyproject.toml", "README.md", "LICENSE", *TREES, "karnak_example"]
+    names = ["pyproject.toml", "README.md", "LICENSE", *TREES, "docs", "karnak_example"]
     for path in (source / name for name in names):
         if path.is_dir():
             shutil.copytree(path, folder / "source" / path.name, ignore=shutil.ignore_patterns("__pycache__"))
@@ -201,6 +203,10 @@ def test_wheel_has_every_file_of_the_tree(wheel: Path) -> None:
     source = wheel.with_name("source")
     files = [*data_files(source), *(path for tree in TREES for path in (source / tree).rglob("*.py"))]
     expected = {re.sub(r"^plugins/", "karnak_plugins/", str(path.relative_to(source))) for path in files}
+    for package, directory in MANUAL.items():
+        pages = [path for path in (source / directory).iterdir() if path.is_file()]
+        assert pages
+        expected |= {f"{package.replace('.', '/')}/{path.name}" for path in pages}
     assert found == expected
 
 
@@ -213,6 +219,16 @@ def test_wheel_works_in_a_fresh_environment(alone: Environment, tmp_path: Path) 
         (name, "karnak-gateway", __version__) for name in sorted(PROJECT["project"]["entry-points"][GROUP])
     ]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_manual_comes_with_the_wheel(alone: Environment, tmp_path: Path) -> None:
+    code = "from karnak_plugins.web_console import manual; print(*manual.pages(), *manual.pictures(), manual.folder())"
+    *names, folder = run(alone.python, "-c", code, cwd=tmp_path).stdout.split()
+    assert Path(folder).is_relative_to(alone.folder)
+    docs = ROOT / "docs"
+    expected = [path.stem for path in docs.glob("*.md")] + [path.name for path in (docs / "images").iterdir()]
+    assert sorted(names) == sorted(expected)
 
 
 # ---- a third party's plugin --------------------------------------------------------------------------------------

@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.util import find_spec
 
 #: what of the extra is imported
-PACKAGES = ("fastapi", "uvicorn", "jinja2", "pwdlib", "argon2", "python_multipart")
+PACKAGES = ("fastapi", "uvicorn", "jinja2", "pwdlib", "argon2", "python_multipart", "markdown_it")
 
 
 def missing() -> str:

@@ -22,33 +22,98 @@ class Area:
     roles: frozenset[Role]
     #: the module in this package with the routes, ``router``
     module: str
+    #: the page of the manual that explains it, and the heading on it
+    manual: str
     #: the heading that it stands under in the navigation
     group: str = ""
 
 
 #: in the order of the navigation
 AREAS: tuple[Area, ...] = (
-    Area(label="Overview", path="/overview", roles=ADMIN, module="overview"),
-    Area(label="Monitoring", path="/monitoring", roles=ADMIN, module="monitoring"),
-    Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway"),
-    Area(label="Projects", path="/projects", roles=ADMIN, module="projects", group="De-identification"),
-    Area(label="Profiles", path="/profiles", roles=ADMIN, module="profiles", group="De-identification"),
+    Area(label="Overview", path="/overview", roles=ADMIN, module="overview", manual="web-console#the-start-page"),
+    Area(label="Monitoring", path="/monitoring", roles=ADMIN, module="monitoring", manual="web-console#monitoring"),
+    Area(label="Gateway", path="/gateway", roles=ADMIN, module="gateway", manual="web-console#the-gateway"),
+    Area(
+        label="Projects",
+        path="/projects",
+        roles=ADMIN,
+        module="projects",
+        manual="web-console#profiles-and-projects",
+        group="De-identification",
+    ),
+    Area(
+        label="Profiles",
+        path="/profiles",
+        roles=ADMIN,
+        module="profiles",
+        manual="web-console#profiles-and-projects",
+        group="De-identification",
+    ),
     Area(
         label="External pseudonyms",
         path="/pseudonyms",
         roles=frozenset(Role),
         module="pseudonyms",
+        manual="web-console#external-pseudonyms",
         group="De-identification",
     ),
-    Area(label="Pseudonym mapping", path="/mapping", roles=WHO_ASKS, module="mapping", group="De-identification"),
-    Area(label="DICOM tools", path="/tools", roles=ADMIN, module="tools", group="Tools"),
-    Area(label="Node lists", path="/nodes", roles=ADMIN, module="nodes", group="Tools"),
-    Area(label="Authenticators", path="/authenticators", roles=ADMIN, module="authenticators", group="Configuration"),
-    Area(label="Settings", path="/settings", roles=ADMIN, module="settings", group="Configuration"),
-    Area(label="History", path="/history", roles=ADMIN, module="history", group="Configuration"),
-    Area(label="Users and tokens", path="/users", roles=ADMIN, module="users", group="Administration"),
-    Area(label="Audit trail", path="/audit", roles=ADMIN, module="audit", group="Administration"),
-    Area(label="Help", path="/help", roles=frozenset(Role), module="help", group="Administration"),
+    Area(
+        label="Pseudonym mapping",
+        path="/mapping",
+        roles=WHO_ASKS,
+        module="mapping",
+        manual="web-console#external-pseudonyms",
+        group="De-identification",
+    ),
+    Area(
+        label="DICOM tools", path="/tools", roles=ADMIN, module="tools", manual="web-console#dicom-tools", group="Tools"
+    ),
+    Area(
+        label="Node lists", path="/nodes", roles=ADMIN, module="nodes", manual="web-console#dicom-tools", group="Tools"
+    ),
+    Area(
+        label="Authenticators",
+        path="/authenticators",
+        roles=ADMIN,
+        module="authenticators",
+        manual="web-console#authenticators-settings-history",
+        group="Configuration",
+    ),
+    Area(
+        label="Settings",
+        path="/settings",
+        roles=ADMIN,
+        module="settings",
+        manual="web-console#authenticators-settings-history",
+        group="Configuration",
+    ),
+    Area(
+        label="History",
+        path="/history",
+        roles=ADMIN,
+        module="history",
+        manual="web-console#authenticators-settings-history",
+        group="Configuration",
+    ),
+    Area(
+        label="Users and tokens",
+        path="/users",
+        roles=ADMIN,
+        module="users",
+        manual="web-console#who-sees-what",
+        group="Administration",
+    ),
+    Area(
+        label="Audit trail",
+        path="/audit",
+        roles=ADMIN,
+        module="audit",
+        manual="web-console#who-sees-what",
+        group="Administration",
+    ),
+    Area(
+        label="Help", path="/help", roles=frozenset(Role), module="help", manual="web-console", group="Administration"
+    ),
 )
 
 #: modules with routes for everybody who is signed in, and for signing in
@@ -58,6 +123,14 @@ OTHERS: tuple[str, ...] = ("sign_in", "oidc", "account")
 def areas_for(roles: frozenset[Role]) -> list[Area]:
     """Return what somebody with these roles sees."""
     return [area for area in AREAS if area.roles & roles]
+
+
+def manual_of(path: str) -> str:
+    """Return the place in the manual that explains a page of the console."""
+    for area in AREAS:
+        if path == area.path or path.startswith(f"{area.path}/"):
+            return area.manual
+    return "web-console#who-sees-what"
 
 
 def home(roles: frozenset[Role]) -> str:

@@ -72,8 +72,8 @@ def render(
         A file in ``templates``; the names of fragments begin with an underscore.
     **context
         What the template shows. There are, besides: ``user`` (the identity, or None), ``csrf``, ``navigation``,
-        ``home``, ``path``, ``flashes``, ``version`` (of the configuration), ``release`` (of Karnak). A mapping
-        ``errors`` may be asked for fields that are not in it.
+        ``home``, ``path``, ``manual_page`` (that explains it), ``flashes``, ``version`` (of the configuration),
+        ``release`` (of Karnak). A mapping ``errors`` may be asked for fields that are not in it.
     """
     if isinstance(errors := context.get("errors"), Mapping):
         context["errors"] = Errors(errors)
@@ -88,6 +88,7 @@ def render(
         navigation=pages.areas_for(roles),
         home=pages.home(roles),
         path=request.url.path,
+        manual_page=pages.manual_of(request.url.path),
         flashes=flashes,
         version=request.app.state.console.version,
         **context,

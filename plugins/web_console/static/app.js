@@ -50,6 +50,9 @@ function fitTables() {
 addEventListener("resize", fitTables);
 document.addEventListener("toggle", fitTables, true);
 
+// ---- what would fill a small screen is folded there ----
+if (matchMedia("(max-width: 78rem)").matches) for (const one of document.querySelectorAll("[data-folds]")) one.open = false;
+
 // ---- what was wrong, or is shown once, comes first ----
 function takeFocus(root) {
   root.querySelector("[data-focus]")?.focus();
