@@ -30,6 +30,8 @@ _LONG_NUMBER = 8
 _TELLING_DIGITS = 3
 #: so many digits are no other number by accident, and so many characters no other code
 _LONG_ID, _LONG_CODE = 6, 4
+#: so many letters do not come about among numbers
+_LONG_WORD = 6
 #: what is as received at the same place may be a word or a number like others there: codes and numbers
 _UNCHANGED = NUMBERS | BINARY_NUMBERS | {b"CS"}
 #: what a code is (PS3.3 section 8.8): value, scheme and its version, meaning, long value, URN value
@@ -59,7 +61,7 @@ class Places:
             if (tag in _CODED or vr in _UNCHANGED) and self._received.by_path.get(path) == self._elements.value[
                 start:stop
             ]:
-                hits = _telling(hits, coded=tag in _CODED)
+                hits = _telling(hits, coded=tag in _CODED, words=tag in _CODED or vr == b"CS")
             if tag in _PSEUDONYM:
                 hits = self._without_subject(hits, element)
             yield from ((path, found) for found in dict.fromkeys(hits.values()))
@@ -143,13 +145,13 @@ def _is_there(word: str, text: str) -> bool:
     return stands_in(word, text)
 
 
-def _telling(hits: Mapping[str | bytes, int], *, coded: bool) -> Mapping[str | bytes, int]:
+def _telling(hits: Mapping[str | bytes, int], *, coded: bool, words: bool) -> Mapping[str | bytes, int]:
     """Return what is a hit all the same in a code or a number that is as it was received.
 
-    One part of a name may be what a code means: "HEAD", "White matter", "Long axis". So may a short ID where the
-    element is not ``coded``.
+    One part of a name may be what a code means: "HEAD", "White matter", "Long axis". Among numbers, which are no
+    ``words``, it is an accident only if it is short. So may a short ID be where the element is not ``coded``.
     """
-    if [is_name(found) for found in hits.values()] == [True]:
+    if [is_name(found) for found in hits.values()] == [True] and (words or max(map(len, hits)) < _LONG_WORD):
         return {}
     if coded:
         return hits

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import struct
 from collections.abc import Sequence
 from typing import IO, Final
@@ -18,6 +19,8 @@ BEGINNINGS: Final = (
     b"\xff\x0a",
     b"\0\0\0\x0cJXL ",
 )
+#: that of RLE: up to 15 segments, of which the first one is behind the header of 64 bytes (PS3.5 section G.5)
+_RLE: Final = re.compile(rb"[\x01-\x0f]\x00\x00\x00\x40\x00\x00\x00")
 #: one offset in the file and one length in bytes for each fragment of a frame
 Fragments = Sequence[tuple[int, int]]
 
@@ -41,7 +44,7 @@ def frame_fragments(file: IO[bytes], offset: int, frames: int) -> tuple[list[Fra
     if len(fragments) < frames:
         raise CannotDecode(f"the pixel data has {len(fragments)} fragments for {frames} frames")
     if frames == 1:
-        if len(fragments) > 1 and len(_beginning_frames(file, fragments)) > 1:
+        if len(fragments) > 1 and len(_beginning_frames(file, fragments, rle=True)) > 1:
             raise CannotDecode("the pixel data has several frames, and Number of Frames says one")
         return [fragments], end
     if len(fragments) == frames:
@@ -97,12 +100,13 @@ def _by_beginnings(file: IO[bytes], fragments: Sequence[tuple[int, int]], frames
     return _grouped(_beginning_frames(file, fragments), fragments, frames)
 
 
-def _beginning_frames(file: IO[bytes], fragments: Sequence[tuple[int, int]]) -> list[int]:
+def _beginning_frames(file: IO[bytes], fragments: Sequence[tuple[int, int]], *, rle: bool = False) -> list[int]:
     """Return the numbers of the fragments that begin as a frame does."""
     starts = []
     for number, (offset, length) in enumerate(fragments):
         file.seek(offset)
-        if file.read(min(length, 8)).startswith(BEGINNINGS):
+        head = file.read(min(length, 8))
+        if head.startswith(BEGINNINGS) or (rle and _RLE.fullmatch(head)):
             starts.append(number)
     return starts
 

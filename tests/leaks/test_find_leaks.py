@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable
 from typing import Any
 
@@ -233,6 +234,18 @@ def test_code_is_exempt_only_when_it_was_received_at_the_same_place(leaks: Find,
     assert leaks(make(ImageType="HEAD"), before=before) == [NAME.format("(0008,0008)")]
     nested = make(RequestAttributesSequence=[make(BodyPartExamined="HEAD")])
     assert leaks(nested, before=before) == [NAME.format("(0040,0275)[0].(0018,0015)")]
+
+
+@pytest.mark.parametrize("keyword", ["SlabThickness", "LUTData", "PatientSize"])
+def test_name_among_numbers_is_found_even_if_it_stood_there(keyword: str, leaks: Find) -> None:
+    def element(tag: int, value: bytes) -> bytes:
+        return struct.pack("<HHI", tag >> 16, tag & 0xFFFF, len(value)) + value
+
+    # where no VR is written that of the dictionary counts, whatever the value is
+    number = element(tag_for_keyword(keyword) or 0, b"Wolkenstein ")
+    name = element(0x00100010, b"Wolkenstein^Quirin")
+    before, sent = (Encoded(dataset=value, implicit=True, little=True) for value in (name + number, number))
+    assert len(leaks(sent, before=before)) == 1
 
 
 @pytest.mark.parametrize(
