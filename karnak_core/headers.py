@@ -10,6 +10,7 @@ import re
 import struct
 import zlib
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Final
 
 from pydicom.charset import decode_bytes, default_encoding, python_encoding
@@ -79,6 +80,11 @@ def read_header(data: Buffer, transfer_syntax_uid: str) -> Header:
     return _header(raw)
 
 
+def header_of(values: Mapping[int, bytes]) -> Header:
+    """Return the same of values that are known already, by their tags: those of `WANTED`."""
+    return _header({WANTED[tag]: value[:LONGEST_VALUE] for tag, value in values.items()})
+
+
 def _header(raw: dict[str, bytes]) -> Header:
     charset = raw.pop("SpecificCharacterSet", b"").decode("ascii", "replace").strip(" \0")
     texts = {keyword: _text(value, charset) for keyword, value in raw.items()}
@@ -91,6 +97,7 @@ def _header(raw: dict[str, bytes]) -> Header:
     )
 
 
+@lru_cache(maxsize=1024)
 def _text(value: bytes, charset: str) -> str:
     if value.isascii() and b"\x1b" not in value:
         text = value.decode("ascii")

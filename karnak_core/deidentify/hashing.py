@@ -15,6 +15,8 @@ SECRET_LENGTH = 16
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 #: UIDs remembered: those of a patient, a study and a series stand in every one of its instances
 _MOST_UIDS = 4096
+#: characters of a UID (PS3.5 section 9.1); what is longer is none
+_LONGEST_UID = 64
 
 
 def secret_from_text(text: str) -> bytes:
@@ -40,24 +42,26 @@ def secret_to_text(secret: bytes) -> str:
 class Hasher:
     """HMAC-SHA256 of texts with one secret; may be used by any number of threads."""
 
-    __slots__ = ("_secret", "uid")
+    __slots__ = ("_remembered", "_secret")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_LENGTH:
             raise ValueError(f"a secret has {SECRET_LENGTH} bytes, not {len(secret)}")
         self._secret = bytes(secret)
-        #: the same as `new_uid`, from memory where it can be
-        self.uid: Callable[[str], str | None] = lru_cache(_MOST_UIDS)(self.new_uid)
+        self._remembered: Callable[[str], str | None] = lru_cache(_MOST_UIDS)(self._uid)
 
     def digest(self, text: str) -> bytes:
         """Return the 32 bytes that stand for a text."""
         return hmac.digest(self._secret, text.encode("utf-8", "surrogatepass"), "sha256")
 
-    def new_uid(self, uid: str) -> str | None:
+    def uid(self, uid: str) -> str | None:
         """Return the UID that replaces one, 44 characters at most; None for a blank one.
 
         The first 16 bytes of the hash as a random UUID (RFC 9562 version 4), written as a UID (DICOM PS3.5 B.2).
         """
+        return self._remembered(uid) if len(uid) <= _LONGEST_UID else self._uid(uid)
+
+    def _uid(self, uid: str) -> str | None:
         if not uid.strip():
             return None
         number = int.from_bytes(self.digest(uid)[:16], "big")

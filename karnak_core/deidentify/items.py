@@ -26,6 +26,16 @@ DEEPEST = 64
 _NUMBER = itemgetter(0)
 _CHARACTER_SET = BaseTag(0x00080005)
 
+#: writes what stands before a value: without VR, with a VR and a short length, with a VR and a long one
+_LITTLE_HEADS, _BIG_HEADS = (
+    (
+        struct.Struct(f"{order}HHI").pack,
+        struct.Struct(f"{order}HH2sH").pack,
+        struct.Struct(f"{order}HH2sHI").pack,
+    )
+    for order in "<>"
+)
+
 
 class MalformedItems(ValueError):
     """The bytes are not those of items."""
@@ -243,9 +253,7 @@ def encoded_elements(
     elements: Mapping[BaseTag, DataElement | RawDataElement], *, implicit: bool, little: bool
 ) -> bytes | None:
     """Return the bytes of elements in the order of their tags; None where one is not encoded, or is otherwise."""
-    head = struct.Struct("<HHI" if little else ">HHI")
-    short = struct.Struct("<HH2sH" if little else ">HH2sH")
-    long = struct.Struct("<HH2sHI" if little else ">HH2sHI")
+    head, short, long = _LITTLE_HEADS if little else _BIG_HEADS
     parts: list[bytes] = []
     for number, element in sorted([(int(tag), element) for tag, element in elements.items()], key=_NUMBER):
         if not isinstance(element, RawDataElement):
@@ -257,16 +265,16 @@ def encoded_elements(
         length = UNDEFINED if undefined else len(value)
         group, low = number >> 16, number & 0xFFFF
         if implicit:
-            parts.append(head.pack(group, low, length))
+            parts.append(head(group, low, length))
         else:
             code, is_long = _CODES.get(vr) or ((vr or "").encode("ascii"), False)
             if is_long:
-                parts.append(long.pack(group, low, code, 0, length))
+                parts.append(long(group, low, code, 0, length))
             elif len(code) != 2 or length > 0xFFFF:
                 return None
             else:
-                parts.append(short.pack(group, low, code, length))
+                parts.append(short(group, low, code, length))
         parts.append(value)
         if undefined:
-            parts.append(head.pack(0xFFFE, 0xE0DD, 0))
+            parts.append(head(0xFFFE, 0xE0DD, 0))
     return b"".join(parts)

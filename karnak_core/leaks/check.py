@@ -55,7 +55,8 @@ def find_leaks(
     leaks: dict[Leak, None] = {}
     if preamble.strip(b"\0"):
         _look(identifiers, _alone(preamble), before[0], leaks, "preamble")
-    for elements in after:
+    # at all of them at once: mostly there is nothing
+    for elements in after if suspects(identifiers, *after) is not None else ():
         _look(identifiers, elements, before[0], leaks)
     if beside is not None and beside.said:
         _look(identifiers, _alone(bytes(beside.said)), before[0], leaks, _BESIDE)

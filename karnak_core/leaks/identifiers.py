@@ -7,6 +7,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import lru_cache
+from typing import Literal
 
 from pydicom.datadict import dictionary_description
 
@@ -93,6 +95,10 @@ _MONTHS = (
 #: characters of a word that is looked for among pixels
 _SHORTEST_IN_NOISE = 6
 _MOST = 500
+#: bytes of a value of which it is remembered what it says
+_LONGEST_REMEMBERED = 256
+#: which of an `Identifiers`' texts something is
+_Kind = Literal["words", "short", "dates"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -152,7 +158,8 @@ def identifiers_of(datasets: tuple[Elements, ...], kept: frozenset[int]) -> Iden
                 _add_uids(into, tag, raw)
             elif raw:
                 codecs.update(dict.fromkeys(codecs_of(character_set)))
-                _add_texts(into, tag, decode(raw, character_set))
+                for kind, word in _texts_in(tag, raw, character_set):
+                    _add(into, kind, word, tag)
     if len(wanted.words) + len(wanted.short) + len(wanted.dates) > _MOST:
         raise Permanent(f"leak check: the received data set has more than {_MOST} names and IDs")
     # a private SOP class may stand in a private element, too, which says nothing of what its UIDs are
@@ -204,40 +211,61 @@ def _add_uids(into: Identifiers, tag: int, raw: bytes) -> None:
             into.words.setdefault(fold(uid.decode("latin_1")), tag)
 
 
-def _add_texts(into: Identifiers, tag: int, text: str) -> None:
-    for one in text.split("\\"):
-        if tag == _BIRTH_DATE:
-            for form in _date_forms(one):
-                into.dates.setdefault(form, tag)
-        elif tag in _NAMES:
-            for word in _name_parts(one):
-                _add(into.words if _tells_enough(word, 3) else into.short, word, tag)
-        else:
-            for word in _id_forms(one, phrase=tag == 0x00101040):
-                if _tells_enough(word, 3 if tag in _IDS else 4):
-                    _add(into.words, word, tag)
-                elif tag in _IDS:
-                    _add(into.short, word, tag)
-                if tag in _IDS:
-                    _add_otherwise_written(into, word, tag)
+def _texts_in(tag: int, raw: bytes, character_set: bytes) -> tuple[tuple[_Kind, str], ...]:
+    """Return what is looked for because of a value."""
+    if len(raw) > _LONGEST_REMEMBERED:
+        return tuple(_all_texts(tag, raw, character_set))
+    return _remembered(tag, raw, character_set)
 
 
-def _add_otherwise_written(into: Identifiers, word: str, tag: int) -> None:
-    """Add an ID without its separators, and, where it is a number, without leading zeros."""
+def _all_texts(tag: int, raw: bytes, character_set: bytes) -> Iterator[tuple[_Kind, str]]:
+    for one in decode(raw, character_set).split("\\"):
+        yield from _texts(tag, one)
+
+
+#: the texts of a patient and of a study stand in every one of its instances
+@lru_cache(maxsize=1024)
+def _remembered(tag: int, raw: bytes, character_set: bytes) -> tuple[tuple[_Kind, str], ...]:
+    return tuple(_all_texts(tag, raw, character_set))
+
+
+def _texts(tag: int, one: str) -> Iterator[tuple[_Kind, str]]:
+    if tag == _BIRTH_DATE:
+        for form in _date_forms(one):
+            yield "dates", form
+    elif tag in _NAMES:
+        for word in _name_parts(one):
+            yield "words" if _tells_enough(word, 3) else "short", word
+    else:
+        for word in _id_forms(one, phrase=tag == 0x00101040):
+            if _tells_enough(word, 3 if tag in _IDS else 4):
+                yield "words", word
+            elif tag in _IDS:
+                yield "short", word
+            if tag in _IDS:
+                yield from _otherwise_written(word)
+
+
+def _otherwise_written(word: str) -> Iterator[tuple[_Kind, str]]:
+    """Yield an ID without its separators, and, where it is a number, without leading zeros."""
     joined = "".join(_INNER.findall(word))
     if joined != word and any(char.isdecimal() for char in joined) and len(joined) >= 4 + 2 * joined.isdecimal():
-        _add(into.words, joined, tag)
+        yield "words", joined
     significant = word.lstrip("0")
     if significant != word and word.isdecimal() and len(significant) >= 4:
-        _add(into.short, significant, tag)
+        yield "short", significant
 
 
-def _add(into: dict[str, int], word: str, tag: int) -> None:
+def _add(into: Identifiers, kind: _Kind, word: str, tag: int) -> None:
+    if kind == "dates":
+        into.dates.setdefault(word, tag)
+        return
     if word in _NOBODY:
         return
+    known = into.words if kind == "words" else into.short
     # that of the patient before that of an order, and that before the ID of a subject, which may be the pseudonym
-    if word not in into or tag in _PERSON or into[word] in _SUBJECT_IDS:
-        into[word] = tag
+    if word not in known or tag in _PERSON or known[word] in _SUBJECT_IDS:
+        known[word] = tag
 
 
 def _tells_enough(word: str, least: int) -> bool:

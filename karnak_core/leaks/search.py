@@ -6,7 +6,7 @@ It finds too much, never too little: values are put together by how they are enc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from karnak_core.leaks.binary import may_hold, uid_like
@@ -46,9 +46,9 @@ class _Heap:
     uid_like: set[bytes]
 
 
-def suspects(identifiers: Identifiers, elements: Elements) -> Identifiers | None:
-    """Return the identifiers that may stand in a data set; None: none of them does."""
-    heap = _heap(elements)
+def suspects(identifiers: Identifiers, *datasets: Elements) -> Identifiers | None:
+    """Return the identifiers that may stand in one of some data sets; None: none of them does."""
+    heap = _heap(datasets)
 
     def occurs(word: str) -> bool:
         if " " in word:  # there may be several, and other ones, in the text
@@ -69,18 +69,19 @@ def suspects(identifiers: Identifiers, elements: Elements) -> Identifiers | None
     found = replace(
         identifiers,
         words={word: tag for word, tag in identifiers.words.items() if occurs(word)},
-        short=_in_id_like(identifiers.short, elements) if identifiers.short else {},
+        short=_in_id_like(identifiers.short, datasets) if identifiers.short else {},
         dates={text: tag for text, tag in identifiers.dates.items() if dated(text)},
         uids={} if heap.uid_like.isdisjoint(uids) else {uid: uids[uid] for uid in heap.uid_like if uid in uids},
     )
     return found if found.words or found.short or found.dates or found.uids else None
 
 
-def _heap(elements: Elements) -> _Heap:
-    value = elements.value
+def _heap(datasets: Sequence[Elements]) -> _Heap:
     by_vr: dict[bytes, set[bytes]] = defaultdict(set)
-    for _, vr, start, stop, _ in elements.found:
-        by_vr[vr].add(value[start:stop])
+    for elements in datasets:
+        value = elements.value
+        for _, vr, start, stop, _ in elements.found:
+            by_vr[vr].add(value[start:stop])
     texts: set[bytes] = set()
     binary: set[bytes] = set()
     numbers, uids, times = _joined(by_vr, NUMBERS), _joined(by_vr, (b"UI",)), _joined(by_vr, TIMES)
@@ -100,7 +101,7 @@ def _heap(elements: Elements) -> _Heap:
     if text.isascii() and b"\x1b" not in text:
         folded = text.decode("ascii").lower()
     else:
-        folded = _folded(elements, texts)
+        folded = _folded(datasets, texts)
         binary |= {one for one in texts if not one.isascii() or b"\x1b" in one}
     blob = b"\n".join(binary)
     return _Heap(
@@ -113,10 +114,11 @@ def _heap(elements: Elements) -> _Heap:
     )
 
 
-def _in_id_like(short: Mapping[str, int], elements: Elements) -> dict[str, int]:
+def _in_id_like(short: Mapping[str, int], datasets: Sequence[Elements]) -> dict[str, int]:
     """Return the short names and IDs that stand in elements where they are looked for."""
     texts = (
         decode(elements.value[start:stop], elements.character_set(level))
+        for elements in datasets
         for tag, vr, start, stop, level in elements.found
         if is_id_like(tag, vr)
     )
@@ -129,13 +131,13 @@ def wide(value: bytes) -> tuple[bytes, ...]:
     return (value[::2], value[1::2]) if b"\0.\0" in value else ()
 
 
-def _folded(elements: Elements, texts: set[bytes]) -> str:
+def _folded(datasets: Sequence[Elements], texts: set[bytes]) -> str:
     """Return texts folded, each in the character sets of every level that it stands at."""
-    value = elements.value
     found = {
         (one, elements.character_set(level))
+        for elements in datasets
         for _, _, start, stop, level in elements.found
-        if (one := value[start:stop]) in texts
+        if (one := elements.value[start:stop]) in texts
     }
     # several values that were put together are not there; they are of VRs that have no character set
     found.update((one, b"") for one in texts)

@@ -98,11 +98,12 @@ def taken_apart(path: Path, transfer_syntax_uid: str, dataset_offset: int, works
     FileNotFoundError
         ``path`` is missing.
     """
-    syntax = transfer_syntax_uid
-    if syntax == DeflatedExplicitVRLittleEndian:
-        syntax = ExplicitVRLittleEndian
-    with plain_dataset(path, transfer_syntax_uid, dataset_offset, folder=workspace) as (file, offset):
-        yield _apart(file, offset, syntax)
+    if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        with plain_dataset(path, transfer_syntax_uid, dataset_offset, folder=workspace) as (inflated, offset):
+            yield _apart(inflated, offset, ExplicitVRLittleEndian)
+        return
+    with open(path, "rb") as file:
+        yield _apart(file, dataset_offset, transfer_syntax_uid)
 
 
 def _apart(file: IO[bytes], offset: int, syntax: str) -> Apart:

@@ -139,15 +139,19 @@ class _Reader(io.RawIOBase):
         return sum(map(_length, self._pieces[: self._index])) + self._within
 
     def read(self, size: int = -1, /) -> bytes | None:
-        if size > 0 and self._index < len(self._pieces) and self._descriptor is not None:
-            piece, within = self._pieces[self._index], self._within
-            if isinstance(piece, Stretch):
-                # as much as there is of it, without a copy
-                block = os.pread(self._descriptor, min(size, piece.length - within), piece.start + within)
-                self._within += len(block)
-                self._skip()
-                return block
-        return super().read(size)
+        if size <= 0 or self._index >= len(self._pieces):
+            return super().read(size)
+        # as much as the piece has of it, without a copy
+        piece, within = self._pieces[self._index], self._within
+        size = min(size, _length(piece) - within)
+        if isinstance(piece, Stretch):
+            assert self._descriptor is not None
+            block = os.pread(self._descriptor, size, piece.start + within)
+        else:
+            block = bytes(piece[within : within + size])
+        self._within += len(block)
+        self._skip()
+        return block
 
     def readinto(self, buffer: Any, /) -> int:
         with memoryview(buffer) as given, given.cast("B") as view:

@@ -7,20 +7,25 @@ import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
+from pydicom.dataelem import RawDataElement
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from karnak_core.deidentify import encode_around
+from karnak_core.deidentify.encode import tag_of
 from karnak_core.elements import UNDEFINED, UnreadableDataSet
 from karnak_core.errors import Permanent, Retryable
-from karnak_core.headers import read_header
+from karnak_core.headers import WANTED, header_of, read_header
 from karnak_core.model import Header, Outgoing
 from karnak_core.part10 import file_beginning
 from karnak_core.rewrite.apart import PIXEL_DATA, Apart, PixelElement
 from karnak_core.rewrite.made import MadeFile
 from karnak_core.rewrite.pieces import Pieces, Stretch
 from karnak_core.rewrite.words import in_little_endian
+
+_WANTED: Final = tuple(map(tag_of, WANTED))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +88,8 @@ def put_together(
         dataset = in_little_endian(dataset)
     carried = {element.tag for element in apart.pixels} if new_pixels is not None else {one.tag for one in kept}
     before, behind = encode_around(dataset, PIXEL_DATA, carried, implicit=implicit, little=little)
-    header = _header(before + behind, syntax)
+    encoded = before + behind
+    header = _header(dataset, encoded, syntax)
     beginning = file_beginning(
         sop_class_uid=header.sop_class_uid,
         sop_instance_uid=header.sop_instance_uid,
@@ -111,16 +117,17 @@ def put_together(
             facts=header.facts,
         ),
         beginning=beginning,
-        encoded=before + behind,
+        encoded=encoded,
         pixels=(len(beginning) + len(before), made.size - len(behind)),
         implicit=implicit,
         little=little,
     )
 
 
-def _header(encoded: bytes, syntax: str) -> Header:
+def _header(dataset: Dataset, encoded: bytes, syntax: str) -> Header:
     try:
-        header = read_header(encoded, syntax)
+        values = _values(dataset)
+        header = read_header(encoded, syntax) if values is None else header_of(values)
     except UnreadableDataSet as error:
         raise Permanent(f"the new data set cannot be read: {error}") from None
     missing = [
@@ -134,6 +141,20 @@ def _header(encoded: bytes, syntax: str) -> Header:
     if missing:
         raise Permanent(f"the new data set has no {', no '.join(missing)}")
     return header
+
+
+def _values(dataset: Dataset) -> dict[int, bytes] | None:
+    """Return the values that a header needs as they are encoded; None where one of them is not yet."""
+    elements = dict(dataset.items())
+    found: dict[int, bytes] = {}
+    for tag in _WANTED:
+        element = elements.get(tag)
+        if element is None:
+            continue
+        if not isinstance(element, RawDataElement) or element.value is None:
+            return None
+        found[tag] = element.value
+    return found
 
 
 def _head(element: PixelElement, implicit: bool, little: bool) -> bytes:
