@@ -142,7 +142,10 @@ def _sources(title: str, node: ForwardNode | None) -> Mapping[str, BaseModel]:
 
 
 def _still_open(count: int) -> str:
-    return f", {count} {'delivery' if count == 1 else 'deliveries'} still open" if count else ""
+    if not count:
+        return ""
+    words = "delivery still open: it fails" if count == 1 else "deliveries still open: they fail"
+    return f", {count} {words}"
 
 
 def _entries(

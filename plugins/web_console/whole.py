@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -13,8 +14,8 @@ from karnak_core.config.export import to_document
 from karnak_core.config.load import load, texts_of
 from karnak_core.config.plan import changes
 from karnak_core.config.seal import sealed
+from karnak_core.config.store import open_deliveries
 from karnak_core.errors import ConfigProblem, ConfigurationError
-from karnak_core.spool.views import destination_numbers
 from karnak_plugins.web_console.console import Console
 
 
@@ -65,13 +66,7 @@ def plan(console: Console, document: Mapping[str, Any]) -> list[str]:
     seen = texts_of(to_document(before))
     after = sealed(load(document, console.plugins, seen=seen), console.vault, before)
     with console.database.read() as connection:
-        numbers = destination_numbers(connection)
-
-    def still_open(node: str, destination: str) -> int:
-        known = numbers.get((node, destination))
-        return known.pending if known else 0
-
-    return changes(before, after, still_open)
+        return changes(before, after, functools.partial(open_deliveries, connection))
 
 
 def json_answer(document: Mapping[str, Any], headers: Mapping[str, str]) -> Response:

@@ -60,14 +60,14 @@ def test_every_change_is_a_line(read: Load) -> None:
         "- FORWARD/source CT1@10.0.0.5: removed",
         "~ FORWARD/source CT2: description '' -> the new one",
         "+ FORWARD/source CT1@10.0.0.6: added",
-        "- FORWARD/cloud: removed, 312 deliveries still open",
+        "- FORWARD/cloud: removed, 312 deliveries still open: they fail",
         "~ FORWARD/pacs: port 104 -> 11104",
         "~ FORWARD/pacs: tls false -> {ca: x, password: none}",
         "~ FORWARD/pacs: paused true -> false",
         "~ FORWARD/pacs: authorized_sop_classes [] -> [1.2.3]",
         "+ FORWARD/disk: added",
         "- GONE: removed",
-        "- GONE/cloud: removed, 312 deliveries still open",
+        "- GONE/cloud: removed, 312 deliveries still open: they fail",
         "+ MORE: added",
         "+ MORE/a: added",
     ]
@@ -75,7 +75,18 @@ def test_every_change_is_a_line(read: Load) -> None:
 
 def test_one_delivery_is_one(read: Load) -> None:
     old = "forward_nodes: [{ae_title: A, destinations: [{name: cloud, type: folder, directory: x}]}]"
-    assert plan(read, old, "forward_nodes: [{ae_title: A}]", 1) == ["- A/cloud: removed, 1 delivery still open"]
+    assert plan(read, old, "forward_nodes: [{ae_title: A}]", 1) == [
+        "- A/cloud: removed, 1 delivery still open: it fails"
+    ]
+
+
+def test_another_name_is_told_with_what_fails_by_it(read: Load) -> None:
+    old = "forward_nodes: [{ae_title: A, destinations: [{name: cloud, type: folder, directory: x}]}]"
+    assert plan(read, old, old.replace("cloud", "other"), 2) == [
+        "- A/cloud: removed, 2 deliveries still open: they fail",
+        "+ A/other: added",
+    ]
+    assert "- A/cloud: removed, 2 deliveries still open: they fail" in plan(read, old, old.replace("A,", "B,"), 2)
 
 
 def test_another_type_is_a_change_of_keys(read: Load) -> None:

@@ -21,6 +21,7 @@ from karnak_plugins.web_console.api.changing import (
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.entries import NODES, Entries, destinations, source_name, sources
 from karnak_plugins.web_console.filtering import Wanted, lines_of, node_of
+from karnak_plugins.web_console.left_behind import refuse_left_behind
 from karnak_plugins.web_console.masks import masked
 from karnak_plugins.web_console.resources import ConsoleOf, tag
 
@@ -79,7 +80,9 @@ def _put(
     def make(document: dict[str, Any]) -> dict[str, Any]:
         position = entries.position(document, name)
         new = given(body, entries.of(document)[position], entries.place(document, position))
-        return entries.replaced(document, name, new)
+        changed = entries.replaced(document, name, new)
+        refuse_left_behind(console, document, changed, entries.node or name)
+        return changed
 
     change(console, user, response, what, make, version, comment)
     return _got(entries, entries.name(body), response, console)
@@ -211,7 +214,7 @@ def put_destination(
     version: Version,
     comment: Comment = "",
 ) -> dict[str, Any]:
-    """Change a destination."""
+    """Change a destination; where deliveries of it are open, it keeps its name."""
     return _put(destinations(ae_title), name, body, user, response, console, version, comment)
 
 
@@ -225,7 +228,7 @@ def delete_destination(
     version: Version,
     comment: Comment = "",
 ) -> None:
-    """Remove a destination; what is open of it stays in the ledger."""
+    """Remove a destination; what is open of it fails, and stays in the ledger."""
     _deleted(destinations(ae_title), name, user, response, console, version, comment)
 
 
@@ -259,7 +262,10 @@ def put_node(
     version: Version,
     comment: Comment = "",
 ) -> dict[str, Any]:
-    """Change a forward node, with all of its sources and destinations."""
+    """Change a forward node, with all of its sources and destinations.
+
+    Where deliveries are open, the node and the destination keep their names, and the destination stays.
+    """
     return _put(NODES, ae_title, body, user, response, console, version, comment)
 
 
@@ -272,5 +278,5 @@ def delete_node(
     version: Version,
     comment: Comment = "",
 ) -> None:
-    """Remove a forward node with its sources and destinations."""
+    """Remove a forward node with its sources and destinations; what is open fails, and stays in the ledger."""
     _deleted(NODES, ae_title, user, response, console, version, comment)

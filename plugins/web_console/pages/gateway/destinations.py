@@ -11,11 +11,10 @@ from karnak_core.config.export import to_document
 from karnak_core.config.models import Destination
 from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict
 from karnak_core.kinds import Kind
-from karnak_core.spool.views import destination_numbers
-from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.access.identity import CurrentUser
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.entries import NODES, destinations
+from karnak_plugins.web_console.left_behind import refuse_left_behind, waiting, would_fail
 from karnak_plugins.web_console.pages.editing import Editing, before, remove, show, submit
 from karnak_plugins.web_console.pages.forms import Form, form_version, text
 from karnak_plugins.web_console.pages.gateway.destination_form import (
@@ -91,12 +90,9 @@ def change_destination(
     kind = kind_of(console, str(old.get("type") or text(form, "type")))
 
     def change(document: dict[str, Any], new: dict[str, Any]) -> dict[str, Any]:
-        waiting = _open(console, node, name)
-        if new.get("name") != name and waiting:
-            place = entries.place(document, entries.position(document, name))
-            words = f"{waiting} deliveries are open under the name {name}; they could not follow to another one"
-            raise ConfigurationError([ConfigProblem(place=f"{place}.name", message=words)])
-        return entries.replaced(document, name, new)
+        changed = entries.replaced(document, name, new)
+        refuse_left_behind(console, document, changed, node)
+        return changed
 
     return submit(
         request,
@@ -128,10 +124,10 @@ def switch_destination(
     applied = console.change(
         lambda document: entries.replaced(document, name, {**entries.get(document, name), key: value}),
         expected_version=None,
-        author=user.name,
-        comment=f"{word} destination {node}/{name}",
+        author=user,
+        comment=f"{word} destination {node}/{name}"[:255],
+        noted=(word, f"destination {node}/{name}"),
     )
-    audit(console, user, word, f"destination {node}/{name}", f"version {applied.version}")
     return go(request, destination_path(node, name), "Done." if applied.new else "Nothing had changed.")
 
 
@@ -177,12 +173,6 @@ def _around(console: Console, kind: Kind[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _open(console: Console, node: str, name: str) -> int:
-    with console.database.read() as connection:
-        numbers = destination_numbers(connection).get((node, name))
-    return numbers.pending + numbers.failed if numbers else 0
-
-
 def _adding(node: str, kind: Kind[Any, Any], name: str = "") -> Editing:
     return Editing(
         what=f"destination {node}/{name}",
@@ -197,8 +187,7 @@ def _adding(node: str, kind: Kind[Any, Any], name: str = "") -> Editing:
 
 
 def _editing(console: Console, node: str, name: str, kind: Kind[Any, Any]) -> Editing:
-    waiting = _open(console, node, name)
-    left = f" {waiting} deliveries of it are open: they stay, and nobody delivers them." if waiting else ""
+    left = would_fail(waiting(console, node, name))
     return Editing(
         what=f"destination {node}/{name}",
         title=name,
@@ -208,6 +197,6 @@ def _editing(console: Console, node: str, name: str, kind: Kind[Any, Any]) -> Ed
         template="gateway/destination.html",
         widgets=WIDGETS,
         delete=to("/gateway/destination/delete", node=node, name=name),
-        delete_means=f"Nothing of {node} goes there any more.{left}",
+        delete_means=f"Nothing of {node} goes there any more. {left}".strip(),
         label=f"{node}/{name}",
     )

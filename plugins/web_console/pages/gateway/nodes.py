@@ -14,6 +14,7 @@ from karnak_plugins.web_console.access.identity import CurrentUser
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.entries import NODES
 from karnak_plugins.web_console.filtering import LONGEST, STATES, Wanted, lines_of, node_of
+from karnak_plugins.web_console.left_behind import refuse_left_behind, waiting, would_fail
 from karnak_plugins.web_console.pages.editing import Editing, before, remove, show, submit
 from karnak_plugins.web_console.pages.forms import Form, form_version, text
 from karnak_plugins.web_console.pages.gateway.paths import node_path, to
@@ -66,7 +67,7 @@ def add_node(request: Request, user: CurrentUser, form: Form, console: ConsoleOf
 def node_page(request: Request, node: str, console: ConsoleOf, q: str = "", state: str = "") -> Response:
     """Show a node, with those of its sources and destinations that are wanted."""
     entry = NODES.get(to_document(console.configuration), node)
-    return show(request, console, _editing(node), entry, **_inside(console, node, _wanted(q, state)))
+    return show(request, console, _editing(console, node), entry, **_inside(console, node, _wanted(q, state)))
 
 
 @router.get("/node/lists")
@@ -85,14 +86,16 @@ def change_node(request: Request, node: str, user: CurrentUser, form: Form, cons
     def change(document: Any, new: dict[str, Any]) -> Any:
         there = NODES.get(document, node)
         inner = {key: there[key] for key in INNER if key in there}
-        return NODES.replaced(document, node, {**{key: new[key] for key in new if key not in INNER}, **inner})
+        changed = NODES.replaced(document, node, {**{key: new[key] for key in new if key not in INNER}, **inner})
+        refuse_left_behind(console, document, changed, node)
+        return changed
 
     return submit(
         request,
         console,
         user,
         form,
-        _editing(node),
+        _editing(console, node),
         part=part,
         old=before(console, form, part),
         change=change,
@@ -154,7 +157,8 @@ def _adding(title: str = "") -> Editing:
     )
 
 
-def _editing(node: str) -> Editing:
+def _editing(console: Console, node: str) -> Editing:
+    left = would_fail(waiting(console, node))
     return Editing(
         what=f"forward node {node}",
         title=node,
@@ -164,6 +168,6 @@ def _editing(node: str) -> Editing:
         back=BACK,
         template="gateway/node.html",
         delete=to("/gateway/node/delete", node=node),
-        delete_means="Its sources and destinations go, too. What was received stays in the ledger.",
+        delete_means=f"Its sources and destinations go, too. What was received stays in the ledger. {left}".strip(),
         label=node,
     )
