@@ -280,6 +280,8 @@ study_watch = sa.Table(
         sqlite_where=sa.text("due_at IS NOT NULL"),
         postgresql_where=sa.text("due_at IS NOT NULL"),
     ),
+    # for who does not know the parts: a destination may have very many studies
+    sa.Index("ix_study_watch_study", "study_instance_uid", "forward_node", "destination"),
 )
 
 #: what people are to be told
@@ -310,7 +312,8 @@ notification = sa.Table(
         postgresql_where=sa.text("not_before IS NOT NULL"),
     ),
     sa.Index(None, "finished_at"),
-    sa.Index(None, "study_instance_uid"),
+    # all of the key, so that no other index seems to be better
+    sa.Index("ix_notification_study", "study_instance_uid", "forward_node", "destination", "part"),
 )
 
 #: running totals, so that no count has to visit finished rows
