@@ -30,7 +30,7 @@ def karnak() -> Callable[[bytes], bytes]:
 
     def run(file: bytes) -> bytes:
         # the gateway knows where the data set starts and what its transfer syntax is: the sender said so
-        result = profile.apply(decode_dataset(file[_start(file) :], implicit=False), project, "PSN-1")
+        result = profile.apply(decode_dataset(file[_start(file) :], implicit=False), project, "PSN-1", changes=False)
         assert isinstance(result, Result)
         head = file_head(
             result.dataset,

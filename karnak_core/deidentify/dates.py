@@ -11,8 +11,10 @@ from datetime import date, datetime, timedelta
 _DA = re.compile(r"(\d{4})\.?(\d{2})\.?(\d{2})", re.ASCII)
 _TM = re.compile(r"(\d{2})(?::?(\d{2})(?::?(\d{2})(?:\.(\d{0,6}))?)?)?", re.ASCII)
 _DT = re.compile(
-    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?)?)?([+-]\d{4})?", re.ASCII
+    r"(\d{4})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:(\d{2})(?:\.(\d{1,6}))?)?)?)?)?)?([+-](?:0\d|1[0-4])[0-5]\d)?",
+    re.ASCII,
 )
+_AS = re.compile(r"(\d{3})([DWMY]?)", re.ASCII)
 _DAY = timedelta(days=1)
 
 
@@ -49,10 +51,11 @@ def shift_dt(text: str, days: int, seconds: int) -> str:
 
 
 def shift_as(text: str, days: int) -> str:
-    """Return an AS that is some days older, counted in whole units of the value."""
-    digits, unit = text[:3], text[3:]
-    if not re.fullmatch(r"\d{3}", digits, re.ASCII) or len(unit) > 1:
+    """Return an AS that is some days older, counted in whole units of the value; one without a unit is in days."""
+    found = _AS.fullmatch(text.strip())
+    if not found:
         raise InvalidDate("is not three digits and a unit")
+    digits, unit = found.groups()
     per_unit = {"Y": 365, "M": 30, "W": 7}.get(unit, 1)
     # an age has three digits and no sign
     number = max(0, min(999, int(digits) + int(days / per_unit)))

@@ -16,7 +16,8 @@ _HOUR, _MINUTE, _SECOND = "([01][0-9]|2[0-3])", "([0-5][0-9])", r"([0-5][0-9]|60
 _FORMS: Final = {
     vr: re.compile(form)
     for vr, form in {
-        "AS": "[0-9]{3}[DWMY]",
+        # an age that comes without its unit leaves without one
+        "AS": "[0-9]{3}[DWMY]?",
         "CS": "[A-Z0-9_ ]+",
         "DA": "[0-9]{8}",
         "DS": r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?",

@@ -175,7 +175,7 @@ class Profile:
         *,
         fetch: Fetch | None = None,
         at: datetime | None = None,
-        changes: bool = False,
+        changes: bool = True,
     ) -> Result | Excluded:
         """De-identify a data set; the one given keeps all its values.
 
@@ -188,7 +188,7 @@ class Profile:
         at
             Written as date and time of creation; give the same one for the same result. Now, if left out.
         changes
-            True: the result lists what changed.
+            False: the result does not list what changed, which takes less time.
 
         Raises
         ------
@@ -224,7 +224,7 @@ class Profile:
         return {step.codename: step.rule.method for step in steps if step.rule.method is not None}
 
     def morph(
-        self, dataset: Dataset, project: Project, *, fetch: Fetch | None = None, changes: bool = False
+        self, dataset: Dataset, project: Project, *, fetch: Fetch | None = None, changes: bool = True
     ) -> Result | Excluded:
         """Morph tags: the same as `apply`, but the patient stays who it is unless the profile says otherwise."""
         return self._applied(dataset, project, fetch, changes, lambda *_: None)

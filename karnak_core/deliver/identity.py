@@ -74,7 +74,9 @@ class TagMorphing:
 
     def changed(self, apart: Apart, received_at: int) -> Changed:
         """Return the data set with its elements changed; pixels stay, as in the reference."""
-        return Changed(dataset=_of(self.profile.morph(apart.dataset, self.project(), fetch=self.fetch)).dataset)
+        return Changed(
+            dataset=_of(self.profile.morph(apart.dataset, self.project(), fetch=self.fetch, changes=False)).dataset
+        )
 
     def close(self) -> None:
         """Close what the profile's requests were sent with."""
@@ -98,7 +100,7 @@ class DeIdentification:
         pseudonym = self.source.pseudonym(apart.dataset, project.name)
         # the time of reception, so that every attempt gives the same bytes
         at = datetime.fromtimestamp(received_at / 1000, UTC)
-        result = _of(self.profile.apply(apart.dataset, project, pseudonym, fetch=self.fetch, at=at))
+        result = _of(self.profile.apply(apart.dataset, project, pseudonym, fetch=self.fetch, at=at, changes=False))
 
         def check(together: Together) -> None:
             if self.leak_check:

@@ -408,7 +408,7 @@ def test_third_party_adds_a_codename(image: Dataset, project: Project) -> None:
 
 def test_changes_tell_before_after_and_who_decided(image: Dataset, project: Project, new_uid: NewUid) -> None:
     image.ReferencedSeriesSequence = [make_item(SeriesInstanceUID="1.2.3.3")]
-    result = basic_profile().apply(image, project, "PSN-1", changes=True)
+    result = basic_profile().apply(image, project, "PSN-1")
     assert isinstance(result, Result)
     found = {change.path: (change.before, change.after, change.codename) for change in result.changes}
     assert found["(0020,000D)"] == ("1.2.3.2", new_uid("1.2.3.2"), "basic.dicom.profile")
@@ -418,7 +418,7 @@ def test_changes_tell_before_after_and_who_decided(image: Dataset, project: Proj
     assert found["(0012,0062)"] == (None, "YES", "")
     assert "(0028,0010)" not in found
     assert "(0008,1115)" not in found
-    plain = basic_profile().apply(image, project, "PSN-1")
+    plain = basic_profile().apply(image, project, "PSN-1", changes=False)
     assert isinstance(plain, Result)
     assert plain.changes == ()
 
