@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
+from itertools import islice
 from pathlib import Path
 
 import pytest
@@ -16,12 +17,35 @@ import sqlalchemy as sa
 from hypothesis import HealthCheck, settings
 
 from karnak_core.database import Database, open_database
+from karnak_core.database.tables import metadata
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.testing import missing, run_raw_http
+from karnak_core.testing.ledger import open_empty
 
 # a machine that has much to do is slow, which is no fault of what it does
 settings.register_profile("unhurried", settings.default, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("unhurried")
+
+#: fixtures that start a whole gateway, or a browser
+HEAVY = {"browser", "gateway", "make_gateway", "make_running_console", "site", "world"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put each file with heavy tests before two others: they seldom meet, and what ends last is short."""
+    files: dict[Path, list[pytest.Item]] = {}
+    for item in items:
+        files.setdefault(item.path, []).append(item)
+    slow = [path for path, held in files.items() if any(item.get_closest_marker("slow") for item in held)]
+    whole = [path for path, held in files.items() if any(HEAVY & set(_fixtures(item)) for item in held)]
+    heavy = list(dict.fromkeys(slow + whole))
+    # the largest first
+    light = iter(sorted((path for path in files if path not in set(heavy)), key=lambda path: -len(files[path])))
+    order = [path for one in heavy for path in (one, *islice(light, 2))]
+    items[:] = [item for path in (*order, *light) for item in files[path]]
+
+
+def _fixtures(item: pytest.Item) -> list[str]:
+    return list(getattr(item, "fixturenames", ()))
 
 
 @pytest.fixture(scope="session")
@@ -73,15 +97,34 @@ def postgresql_url(postgresql: str) -> Iterator[str]:
         engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def shared_postgresql_url(postgresql: str) -> str:
+    """One database for all tests, emptied before each: to make one takes longer than most tests."""
+    engine = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.exec_driver_sql("CREATE DATABASE shared")
+    engine.dispose()
+    return postgresql.replace("/postgres?", "/shared?")
+
+
+@pytest.fixture
+def emptied_postgresql_url(shared_postgresql_url: str, tmp_path: Path) -> str:
+    """The URL of a migrated database without a row."""
+    with closing(open_database(shared_postgresql_url, tmp_path)) as opened, opened.write() as connection:
+        names = ", ".join(table.name for table in metadata.sorted_tables)
+        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
+    return shared_postgresql_url
+
+
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
     """An empty, migrated database of each kind."""
-    url = request.getfixturevalue("postgresql_url") if request.param == "postgresql" else None
-    opened = open_database(url, tmp_path)
-    try:
+    if request.param == "sqlite":
+        opened = open_empty(tmp_path)
+    else:
+        opened = open_database(request.getfixturevalue("emptied_postgresql_url"), tmp_path)
+    with closing(opened):
         yield opened
-    finally:
-        opened.close()
 
 
 @pytest.fixture

@@ -20,7 +20,9 @@ from karnak_core.config.load import read_file
 from karnak_core.database import open_database
 from karnak_core.database.secrets import open_vault
 from karnak_core.model import State
+from karnak_core.monitor import standing
 from karnak_core.plugins import load
+from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.views import Filter
 from karnak_core.spool.views import deliveries as select_deliveries
 from karnak_core.spool.wakeups import CONFIGURATION, open_wakeups
@@ -125,9 +127,12 @@ class RunningGateway:
                 wake.publish({CONFIGURATION})
 
     def status(self) -> dict[str, Any]:
-        """Return what ``karnak status --json`` prints."""
-        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
-        return found
+        """Return what ``karnak status --json`` prints, without a process for it."""
+        if self._own_environment:
+            # there may be plugins that are not here
+            found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
+            return found
+        return status_of(self.data, self.database_url)
 
     def destination(self, name: str) -> dict[str, Any]:
         """Return what the status says of the destination NAME or NODE/NAME."""
@@ -213,6 +218,17 @@ class RunningGateway:
         # JSON is YAML
         path.write_text(json.dumps(whole, indent=1))
         return path
+
+
+def status_of(data: Path, database_url: str | None = None) -> dict[str, Any]:
+    """Return what ``karnak status --json`` prints for a data directory, but what expires."""
+    with closing(open_database(database_url, data)) as database:
+        configuration = store.Following(database, load()).configuration
+        found = standing.look(database, configuration, SpoolFolder(data / "spool"))
+        status: dict[str, Any] = json.loads(
+            json.dumps(standing.as_json(found, running=standing.runs(data), expiries=()))
+        )
+        return status
 
 
 @contextmanager

@@ -35,6 +35,7 @@ from karnak_core.dimse import (
     StoreRequest,
     Timeouts,
 )
+from karnak_core.testing.gateway import status_of
 
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MULTI_FRAME = "1.2.840.10008.5.1.4.1.1.7.2"
@@ -151,9 +152,9 @@ class Gateway:
 
     def run(self, *arguments: str, check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a karnak command to its end."""
-        return subprocess.run(self.command(*arguments), check=check, capture_output=True, text=True, timeout=60)
+        return subprocess.run(self.command(*arguments), check=check, capture_output=True, text=True, timeout=120)
 
-    def start(self, *, wait: float = 60.0) -> Self:
+    def start(self, *, wait: float = 120.0) -> Self:
         """Start, and wait for the ready line."""
         log = open(self.log, "a")  # noqa: SIM115 - the process's
         with log:
@@ -171,7 +172,7 @@ class Gateway:
         """The end of the log."""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
 
-    def terminate(self, seconds: float = 45.0) -> int:
+    def terminate(self, seconds: float = 60.0) -> int:
         """SIGTERM, and the exit status."""
         assert self.process is not None
         self.process.send_signal(signal.SIGTERM)
@@ -204,7 +205,7 @@ class Gateway:
                 found += [int(child) for child in (task / "children").read_text().split()]
         return [pid for pid in found if role in _arguments(pid) and "process" in _arguments(pid)] if role else found
 
-    def wait_for_children(self, seconds: float = 30.0) -> None:
+    def wait_for_children(self, seconds: float = 60.0) -> None:
         """Wait until a receiver and a deliverer are there."""
         eventually(lambda: self.children("receive") and self.children("deliver"), seconds, "all processes run")
 
@@ -212,11 +213,10 @@ class Gateway:
 
     def status(self) -> dict[str, Any]:
         """What ``karnak status --json`` prints."""
-        found: dict[str, Any] = json.loads(self.run("status", "--json").stdout)
-        return found
+        return status_of(self.data, self.database_url)
 
     def destination(self, name: str) -> dict[str, Any]:
-        """A destination in ``karnak status --json``."""
+        """A destination in what the status says."""
         return next(one for one in self.status()["destinations"] if one["destination"] == name)
 
     def deliveries(self, *arguments: str) -> list[dict[str, Any]]:
@@ -331,7 +331,7 @@ def threads(pid: int) -> int:
 # -- senders -------------------------------------------------------------------------------------------------
 
 CONTEXTS = (ProposedContext(SECONDARY_CAPTURE, (EXPLICIT,)), ProposedContext(VERIFICATION, ("1.2.840.10008.1.2",)))
-SENDER_TIMEOUTS = Timeouts(connect=5, acse=15, dimse=30, send=30, pdu=30)
+SENDER_TIMEOUTS = Timeouts(connect=60, acse=60, dimse=60, send=60, pdu=60)
 
 
 def associate(port: int, *, called: str = "FORWARD", calling: str = "SENDER", **options: Any) -> Association:
@@ -396,7 +396,7 @@ class Sender:
     def stop(self) -> None:
         """Give up."""
         self._ended.set()
-        self._thread.join(30)
+        self._thread.join(60)
 
     def _run(self) -> None:
         while len(self.acknowledged) < len(self.numbers) and not self._ended.is_set():

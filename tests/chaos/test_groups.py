@@ -33,7 +33,7 @@ def test_commit_returns_after_its_instance_is_in_the_ledger_however_long_the_que
     begin = threading.Barrier(40)
 
     def store(sop_instance_uid: str) -> None:
-        begin.wait(30)
+        begin.wait(60)
         subject.commit(
             Received(
                 forward_node="FORWARD",

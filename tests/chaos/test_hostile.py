@@ -50,7 +50,7 @@ def dicom(peer: Peer, **options: object) -> dict[str, object]:
 
 
 def connect(port: int, data: bytes = b"") -> socket.socket:
-    connection = socket.create_connection(("127.0.0.1", port), 10)
+    connection = socket.create_connection(("127.0.0.1", port), 60)
     connection.sendall(data)
     return connection
 
@@ -160,12 +160,12 @@ def test_hostile_clients_disturb_nobody_and_leave_nothing_behind(
         swarm.leave()
     print(f"1000 instances alone in {alone:.2f} s, under attack in {under_attack:.2f} s")
     print(f"memory, files, threads before {before}, during {during}")
-    assert under_attack < 10 * alone + 5
+    assert under_attack < 10 * alone + 20
     # a buffer for each connection that has not asked for an association, of which there are at most 512
     assert during[0] - before[0] < 160 * MIB
     eventually(
         lambda: descriptors(receiver) <= before[1] + 2 and threads(receiver) <= before[2] + 2,
-        45,
+        90,
         lambda: f"files {descriptors(receiver)}, threads {threads(receiver)} as before: {before}",
     )
     print("afterwards", (memory(receiver), descriptors(receiver), threads(receiver)))
@@ -210,11 +210,11 @@ def test_associations_beyond_the_limit_are_rejected_for_now_and_leave_when_they_
     gateway = make_gateway(dicom(make_peer()), listener={"max_associations": 4}).start()
     kept = [associate(gateway.port) for _ in range(4)]
     sender = Sender(gateway.port, range(5)).start()
-    eventually(lambda: sender.broken["AssociationRejected"], 10, "it is rejected")
+    eventually(lambda: sender.broken["AssociationRejected"], 60, "it is rejected")
     kept[0].release()
     # a client that is cut off counts no longer, either
     kept[1]._connection.socket.close()
-    sender.join(20)
+    sender.join(60)
     assert send(gateway.port, [7], instances=SMALL) == {7: 0}
     for association in kept[2:]:
         association.release()

@@ -69,7 +69,7 @@ class Killer:
             return
         pid = self._random.choice(gateway.children(victim) or gateway.children())
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not os.path.exists(f"/proc/{pid}"), 10, f"{victim} is gone")
+        eventually(lambda: not os.path.exists(f"/proc/{pid}"), 60, f"{victim} is gone")
 
 
 def survive(gateway: Gateway, count: int, kills: int) -> list[Sender]:
@@ -99,7 +99,7 @@ def assert_nothing_lost(gateway: Gateway, senders: list[Sender], taken: set[str]
     gateway.assert_balanced()
     assert gateway.terminate() == 0
     gateway.start()
-    eventually(lambda: not gateway.spool_files(), 15, lambda: f"files left over: {gateway.spool_files()}")
+    eventually(lambda: not gateway.spool_files(), 60, lambda: f"files left over: {gateway.spool_files()}")
     gateway.assert_spool_matches()
     assert gateway.terminate() == 0
 
@@ -164,11 +164,11 @@ def test_a_process_that_ends_alone_is_started_again_and_works(
         os.kill(old, number)
         eventually(
             lambda old=old, count=count: old not in (now := gateway.children(role)) and len(now) == count,
-            20,
+            60,
             f"another {role} process",
         )
-        Sender(gateway.port, range(round_ * 10, round_ * 10 + 10)).start().join(30)
-        gateway.wait_until_settled(30)
+        Sender(gateway.port, range(round_ * 10, round_ * 10 + 10)).start().join(60)
+        gateway.wait_until_settled(60)
     assert {uid(n) for n in (0, *range(10, 30))} <= set(peer.taken)
     assert gateway.terminate() == 0
 
@@ -181,7 +181,12 @@ def test_nothing_is_lost_or_stuck_when_connections_to_postgresql_break(
     gateway = make_gateway(dicom(peer.port), database_url=postgresql_url).start()
     senders = [Sender(gateway.port, range(index * 400, index * 400 + 400)).start() for index in range(2)]
     broken = 0
-    while not all(len(sender.acknowledged) == 400 for sender in senders) or broken < 20:
+
+    def acknowledged() -> int:
+        return sum(len(sender.acknowledged) for sender in senders)
+
+    while acknowledged() < 800 or broken < 20:
+        before = acknowledged()
         with gateway.ledger() as connection:
             broken += len(
                 connection.exec_driver_sql(
@@ -190,7 +195,8 @@ def test_nothing_is_lost_or_stuck_when_connections_to_postgresql_break(
                 ).all()
             )
         time.sleep(0.1)
-        assert broken < 1000, "senders get nowhere"
+        # each time something gets through, however slow the machine is
+        eventually(lambda before=before: acknowledged() > before or acknowledged() == 800, 60, "senders get on")
     for sender in senders:
         sender.join(60)
     gateway.wait_until_settled(60)

@@ -54,7 +54,7 @@ def test_an_instance_in_the_middle_of_being_received_is_finished_when_the_gatewa
         yield data[:500_000]
         yield data[500_000:900_000]
         half_sent.set()
-        go_on.wait(30)
+        go_on.wait(60)
         yield data[900_000:]
 
     answers: list[int] = []
@@ -71,20 +71,20 @@ def test_an_instance_in_the_middle_of_being_received_is_finished_when_the_gatewa
 
     sender = threading.Thread(target=store, daemon=True)
     sender.start()
-    assert half_sent.wait(20)
+    assert half_sent.wait(60)
     process = gateway.process
     assert process is not None
     process.send_signal(signal.SIGTERM)
     # it stops to accept at once
-    eventually(lambda: not accepts(gateway.port), 20, "no new association is accepted")
+    eventually(lambda: not accepts(gateway.port), 60, "no new association is accepted")
     assert process.poll() is None
     go_on.set()
-    sender.join(20)
+    sender.join(60)
     assert answers == [0]
-    assert process.wait(40) == 0
+    assert process.wait(60) == 0
     gateway.kill()
     gateway.start()
-    gateway.wait_until_settled(20)
+    gateway.wait_until_settled(60)
     assert set(peer.taken) == {uid(1)}
 
 
@@ -101,8 +101,8 @@ def test_stopping_does_not_wait_for_idle_associations(make_gateway: MakeGateway,
     idle = [associate(gateway.port) for _ in range(20)]
     started = time.monotonic()
     assert gateway.terminate() == 0
-    assert time.monotonic() - started < 10
-    eventually(lambda: not any(association.is_alive() for association in idle), 5, "they are told")
+    assert time.monotonic() - started < 25  # what is under way would have 30 s
+    eventually(lambda: not any(association.is_alive() for association in idle), 60, "they are told")
 
 
 def test_what_a_destination_has_not_answered_when_the_gateway_stops_goes_again_at_the_next_start(
@@ -112,12 +112,12 @@ def test_what_a_destination_has_not_answered_when_the_gateway_stops_goes_again_a
     gateway = make_gateway(dicom(peer, response_timeout=3)).start()
     peer.may_answer.clear()
     send(gateway.port, range(10))
-    assert peer.begun.wait(20)
+    assert peer.begun.wait(60)
     assert gateway.terminate() == 0
     assert gateway.count("leased") == 0
     peer.may_answer.set()
     gateway.start()
-    gateway.wait_until_settled(30)
+    gateway.wait_until_settled(60)
     assert set(peer.taken) == {uid(number) for number in range(10)}
     gateway.assert_balanced()
 
@@ -135,7 +135,7 @@ def test_a_second_gateway_on_the_same_data_is_refused_and_changes_nothing(
     assert "Traceback" not in refused.stderr
     assert [one["destination"] for one in gateway.status()["destinations"]] == ["pacs"]
     assert send(gateway.port, [1]) == {1: 0}
-    gateway.wait_until_settled(20)
+    gateway.wait_until_settled(60)
     assert set(peer.taken) == {uid(1)}
 
 
@@ -149,7 +149,7 @@ def stop_between_transactions(pid: int, lock: Path) -> None:
             fcntl.flock(turn, fcntl.LOCK_EX)
             os.kill(pid, signal.SIGSTOP)
             # one that still waited for the turn would get it, and stop with it
-            eventually(lambda: all_stopped(pid), 10, "every thread is stopped")
+            eventually(lambda: all_stopped(pid), 60, "every thread is stopped")
         locks = [line.split()[1:5] for line in Path("/proc/locks").read_text().splitlines()]
         if ["POSIX", "ADVISORY", "WRITE", str(pid)] not in locks:
             return
@@ -159,7 +159,11 @@ def stop_between_transactions(pid: int, lock: Path) -> None:
 
 def all_stopped(pid: int) -> bool:
     """Whether every thread of a process is stopped (proc(5), the third field of stat)."""
-    stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    try:
+        stats = [path.read_text() for path in Path(f"/proc/{pid}/task").glob("*/stat")]
+    except (FileNotFoundError, ProcessLookupError):
+        # a thread that has just ended
+        return False
     return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
 
 
@@ -170,7 +174,7 @@ def test_a_stopped_process_that_lost_nothing_but_time_goes_on(make_gateway: Make
     stop_between_transactions(deliverer, gateway.data / "karnak.lock")
     assert set(send(gateway.port, range(20)).values()) == {0}
     os.kill(deliverer, signal.SIGCONT)
-    gateway.wait_until_settled(30)
+    gateway.wait_until_settled(60)
     assert set(peer.taken) == {uid(number) for number in range(20)}
 
 
@@ -199,13 +203,13 @@ def test_states_that_a_loss_of_power_leaves_behind_are_cleared_up_at_the_start(
     (spool / "0123456789ab-0" / "0123456789ab-0.dcm").write_bytes(b"half")
     peer.up()
     gateway.start()
-    gateway.wait_until_settled(30)
+    gateway.wait_until_settled(60)
     (failed,) = gateway.deliveries("--state", "failed")
     assert failed["sop_instance_uid"] == uid(2)
     assert "spool file is missing" in failed["reason"]
     assert set(peer.taken) == {uid(number) for number in (0, 1, 3, 4, 5)}
     gateway.assert_balanced()
-    eventually(lambda: not gateway.spool_files(), 10, lambda: f"no files, but {gateway.spool_files()}")
+    eventually(lambda: not gateway.spool_files(), 60, lambda: f"no files, but {gateway.spool_files()}")
     gateway.run("deliveries", "discard", "--state", "failed", "--yes")
     gateway.assert_balanced()
     gateway.assert_spool_matches()

@@ -274,7 +274,7 @@ def test_what_failed_for_the_want_of_a_pseudonym_is_tried_again(run: Run, data: 
         assert states(data) == [State.FAILED] * 3
         result = run("pseudonyms", "add", *A, *ADA)
         assert result.stdout == "stored in project 'STUDY-A'; 1 delivery that failed is tried again\n"
-        assert heard.wait(20)
+        assert heard.wait(60)
         assert states(data) == [State.PENDING, State.FAILED, State.FAILED]
         run("pseudonyms", "import", file, *A)
         assert states(data) == [State.PENDING, State.PENDING, State.FAILED]

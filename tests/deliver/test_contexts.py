@@ -24,7 +24,7 @@ from karnak_core.config.models import Configuration
 from karnak_core.config.names import AuthenticatorName
 from karnak_core.config.seal import sealed
 from karnak_core.config.secret import Secret
-from karnak_core.database import Database, open_database
+from karnak_core.database import Database
 from karnak_core.database.secrets import Vault, open_vault
 from karnak_core.database.tables import delivery
 from karnak_core.deliver.contexts import Contexts
@@ -39,6 +39,7 @@ from karnak_core.spool import health
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.record import Received, record
 from karnak_core.spool.wakeups import open_wakeups
+from karnak_core.testing.ledger import open_empty
 
 NODE = "NODE"
 
@@ -237,7 +238,7 @@ class Running:
         )
         self.thread = threading.Thread(target=process.run, args=(self.stop, 10.0, ready.set), daemon=True)
         self.thread.start()
-        assert ready.wait(20)
+        assert ready.wait(60)
 
     def apply(self, wanted: Configuration) -> None:
         store.apply(self.database, self.plugins, self.vault, wanted, author="tester")
@@ -266,7 +267,7 @@ class Running:
         self.wake.publish([f"{NODE}/{name}" for name in destinations])
 
     def wait(self, holds: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < deadline, self.states()
             threading.Event().wait(0.02)
@@ -285,7 +286,7 @@ class Running:
 def running(plugins: Plugins, vault: Vault, tmp_path: Path) -> Iterator[Callable[[Configuration], Running]]:
     """Start a delivery process on a configuration."""
     started: list[Running] = []
-    database = open_database(None, tmp_path)
+    database = open_empty(tmp_path)
 
     def start(wanted: Configuration) -> Running:
         store.apply(database, plugins, vault, wanted, author="tester")
@@ -295,7 +296,7 @@ def running(plugins: Plugins, vault: Vault, tmp_path: Path) -> Iterator[Callable
     yield start
     for one in started:
         one.stop.set()
-        one.thread.join(20)
+        one.thread.join(60)
         assert not one.thread.is_alive()
         one.wake.close()
     database.close()
@@ -318,7 +319,7 @@ def test_only_destinations_that_use_a_changed_authenticator_are_opened_anew(
     assert [part.sent for part in anew if part.context.destination == "second"] == [["changed"]]
     assert len([part for part in Token.opened if part.context.reveal(part.config.token) == "1"]) == 1
     process.stop.set()
-    process.thread.join(20)
+    process.thread.join(60)
     assert [part.closed for part in Token.opened] == [1, 1, 1]
 
 

@@ -148,7 +148,7 @@ class Setting:
         for worker in self.workers:
             worker.stop()
         for worker in self.workers:
-            assert worker.join(20), "a worker does not end"
+            assert worker.join(60), "a worker does not end"
 
     def rows(self) -> dict[str, sa.RowMapping]:
         """Every delivery by the number of its instance."""
@@ -161,7 +161,7 @@ class Setting:
 
     def wait(self, holds: Callable[[], bool]) -> None:
         """Ring and wait until something holds."""
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + 60
         while not holds():
             assert time.monotonic() < deadline, self.rows()
             self.bell.ring()
@@ -276,14 +276,14 @@ def test_an_unreachable_destination_gets_one_probe_at_a_time_from_all_workers(se
 
     def answer(_: Outgoing) -> Any:
         probing.release()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return Sent()
 
     scripted = Scripted(answer)
     setting.make_probe_due()
     for _ in range(3):
         setting.start(scripted)
-    assert probing.acquire(timeout=20)
+    assert probing.acquire(timeout=60)
     for _ in range(20):
         setting.bell.ring()
         assert not probing.acquire(timeout=0.01)
@@ -357,9 +357,9 @@ def test_a_worker_stopped_while_the_database_is_away_leaves_nothing_leased(setti
     flaky.failures = 1
     scripted = Scripted(lambda _: Sent())
     worker = setting.start(scripted)
-    assert flaky.failed.wait(20)
+    assert flaky.failed.wait(60)
     worker.stop()
-    assert worker.join(20)
+    assert worker.join(60)
     assert Counter(scripted.sent) == Counter({f"2.25.{n}": 1 for n in range(1, 4)})
     assert setting.states() == {State.SENT: 3}
 
@@ -371,18 +371,18 @@ def test_stopped_in_a_batch_it_finishes_the_one_in_flight_and_returns_the_rest(s
     def answer(outgoing: Outgoing) -> Any:
         if outgoing.sop_instance_uid == "2.25.4":
             sending.set()
-            assert go_on.wait(20)
+            assert go_on.wait(60)
         return Sent()
 
     scripted = Scripted(answer)
     worker = setting.start(scripted)
-    assert sending.wait(20)
+    assert sending.wait(60)
     assert setting.states() == {State.LEASED: 10}
     worker.stop()
     worker.stop()
     assert not worker.join(0.05)
     go_on.set()
-    assert worker.join(20)
+    assert worker.join(60)
     assert len(scripted.sent) == 4
     assert scripted.closed == 1
     assert [(row["state"], row["attempts"], row["lease_owner"]) for row in setting.rows().values()] == [
@@ -395,7 +395,7 @@ def test_an_idle_worker_stops_at_once(setting: Setting) -> None:
     worker = setting.start(Scripted(lambda _: Sent()))
     started = time.monotonic()
     worker.stop()
-    assert worker.join(10)
+    assert worker.join(60)
     assert time.monotonic() - started < 4
 
 
@@ -426,14 +426,14 @@ def test_what_is_returned_untried_keeps_the_reason_of_its_last_attempt(setting: 
 
     def answer(_: Outgoing) -> Any:
         sending.set()
-        assert go_on.wait(20)
+        assert go_on.wait(60)
         return Sent()
 
     worker = setting.start(Scripted(answer))
-    assert sending.wait(20)
+    assert sending.wait(60)
     worker.stop()
     go_on.set()
-    assert worker.join(20)
+    assert worker.join(60)
     rows = setting.rows()
     assert (rows["1"]["state"], rows["1"]["reason"]) == (State.SENT, "")
     assert (rows["2"]["state"], rows["2"]["reason"], rows["2"]["attempts"]) == (State.PENDING, "out of resources", 3)
@@ -464,10 +464,10 @@ def test_a_ring_wakes_everyone_who_waits() -> None:
     bell = Doorbell()
     woken: list[bool] = []
     heard = bell.heard()
-    threads = [threading.Thread(target=lambda: woken.append(bell.wait(heard, 20))) for _ in range(5)]
+    threads = [threading.Thread(target=lambda: woken.append(bell.wait(heard, 60))) for _ in range(5)]
     for thread in threads:
         thread.start()
     bell.ring()
     for thread in threads:
-        thread.join(20)
+        thread.join(60)
     assert woken == [True] * 5

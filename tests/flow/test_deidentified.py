@@ -321,7 +321,7 @@ def test_a_running_gateway_follows_a_changed_profile(
             path = make_file(tmp_path, InstitutionName="Here", PatientID=f"FOLLOW-{number}")
             return bool(arrived(peer, sent(gateway, "MORPH", path)).InstitutionName == "Nowhere")
 
-        wait_until(followed, 20, lambda: "the profile is not followed")
+        wait_until(followed, what="the profile is followed")
     finally:
         gateway.apply(before)
 

@@ -182,7 +182,7 @@ def test_the_destination_of_a_plugin_gets_the_instance_and_each_outcome_is_seen(
         ("brown", "sent"),
         ("cracked", "failed"),
     }
-    assert "an observer fails" in gateway.log.read_text()
+    gateway.wait_until(lambda: "an observer fails" in gateway.log.read_text())
 
 
 def test_a_plugin_excludes_an_instance_from_one_destination(

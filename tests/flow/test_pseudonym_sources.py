@@ -182,4 +182,4 @@ def test_nothing_stays_behind_where_pseudonyms_are_imported_while_instances_come
         rows = gateway.deliveries(forward_node="STORED", state="sent")
         return wanted <= {row["sop_instance_uid"] for row in rows}
 
-    gateway.wait_until(sent, 40)
+    gateway.wait_until(sent)

@@ -32,6 +32,7 @@ from karnak_core.spool import leases
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.record import Received, record
 from karnak_core.summary import StudySummary
+from karnak_core.testing.ledger import open_empty
 
 NODE, STUDY, SERIES = "FORWARD", "1.2.3", "1.2.3.1"
 CT = "1.2.840.10008.5.1.4.1.1.2"
@@ -230,7 +231,7 @@ class Studies:
 @pytest.fixture
 def studies(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[Studies]:
     """A gateway's ledger, with its configuration."""
-    with closing(open_database(None, tmp_path)) as opened:
+    with closing(open_empty(tmp_path)) as opened:
         yield Studies(opened, spool_folder, tmp_path)
 
 
@@ -252,7 +253,7 @@ def make_studies(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[MakeStud
 
 @pytest.fixture
 def setting(spool_folder: SpoolFolder, tmp_path: Path) -> Iterator[Setting]:
-    with closing(open_database(None, tmp_path)) as opened, ended(Setting(opened, spool_folder, tmp_path)) as made:
+    with closing(open_empty(tmp_path)) as opened, ended(Setting(opened, spool_folder, tmp_path)) as made:
         yield made
 
 

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
 from karnak_core.config.models import ClinicalLog, Configuration, ForwardNode, Monitoring, Storage
-from karnak_core.database import Database, open_database
+from karnak_core.database import Database
 from karnak_core.database.tables import follow_up, process
 from karnak_core.errors import KarnakError
 from karnak_core.model import Header, OpenContext, Outcome, Outgoing, State, now_ms
@@ -29,6 +29,7 @@ from karnak_core.spool import health, leases
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.record import Received, record
 from karnak_core.testing import make_file, run_gateway, send, wait_until
+from karnak_core.testing.ledger import open_empty
 
 PATIENT = "Secret^Person"
 LABELS = ("forward_node", "destination", "part", "state", "of", "role", "version")
@@ -136,7 +137,7 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    with closing(open_database(None, tmp_path)) as database:
+    with closing(open_empty(tmp_path)) as database:
         found = Site(tmp_path, database)
         stop = threading.Event()
         thread = threading.Thread(target=found.endpoint.run, args=(stop,))

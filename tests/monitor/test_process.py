@@ -22,6 +22,7 @@ from karnak_core.spool import leases, lost, processes
 from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.wakeups import AFTERWARDS, open_wakeups
 from karnak_core.testing import one_node, run_gateway
+from karnak_core.testing.ledger import open_empty
 
 
 class Counted:
@@ -46,7 +47,7 @@ class Counted:
 
 
 def test_loop_that_fails_is_run_again_rings_and_ends(tmp_path: Path) -> None:
-    with closing(open_database(None, tmp_path)) as database:
+    with closing(open_empty(tmp_path)) as database:
         bell = Doorbell()
         loop = Counted(bell)
         loops: Mapping[str, Loop] = {"counted": loop}
@@ -90,7 +91,7 @@ def leased(table: sa.Table, owner: str, **values: object) -> sa.Insert:
 
 
 def test_what_a_dead_process_had_is_pending_again(tmp_path: Path) -> None:
-    with closing(open_database(None, tmp_path)) as database, database.write() as connection:
+    with closing(open_empty(tmp_path)) as database, database.write() as connection:
         for owner in ("dead", "alive"):
             processes.register(connection, owner, owner, "monitor")
             connection.execute(leased(follow_up, owner, instance_id=1, delivery_id=1, subject=owner, sent={}))
@@ -105,7 +106,7 @@ def test_what_a_dead_process_had_is_pending_again(tmp_path: Path) -> None:
 
 
 def test_what_kills_every_process_ends_as_failed_and_is_kept(tmp_path: Path) -> None:
-    with closing(open_database(None, tmp_path)) as database, database.write() as connection:
+    with closing(open_empty(tmp_path)) as database, database.write() as connection:
         connection.execute(leased(follow_up, "0", instance_id=1, delivery_id=1, subject="deadly", sent={}))
         for attempt in range(lost.MOST_CRASHES):
             connection.execute(sa.update(follow_up).values(state=State.LEASED, lease_owner=str(attempt)))

@@ -235,7 +235,7 @@ def test_of_two_who_store_at_once_the_second_sees_the_first(database: Database) 
     added, problems = threading.Event(), []
 
     def second() -> None:
-        added.wait(20)
+        added.wait(60)
         problems.extend(
             refused(database, lambda connection: store.add(connection, A, replace(ADA, patient_id="PID-2"), "tests"))
         )
@@ -246,5 +246,5 @@ def test_of_two_who_store_at_once_the_second_sees_the_first(database: Database) 
         store.add(connection, A, ADA, "tests")
         added.set()
         thread.join(0.3)  # enough for one that would not wait for the end of this transaction
-    thread.join(20)
+    thread.join(60)
     assert problems == ["another patient has this pseudonym already: stored"]

@@ -114,33 +114,6 @@ class Ledger:
         self.folder.remove([relative for relative, _ in list(self.folder.files())])
 
 
-@pytest.fixture(scope="session")
-def shared_postgresql_url(postgresql: str) -> str:
-    """One database for all tests of the spool, emptied before each: to make one takes longer than most tests."""
-    engine = sa.create_engine(postgresql, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.exec_driver_sql("CREATE DATABASE spool")
-    engine.dispose()
-    return postgresql.replace("/postgres?", "/spool?")
-
-
-@pytest.fixture
-def emptied_postgresql_url(shared_postgresql_url: str, tmp_path: Path) -> str:
-    """The URL of a migrated database without a row."""
-    with closing(open_database(shared_postgresql_url, tmp_path)) as opened, opened.write() as connection:
-        names = ", ".join(table.name for table in metadata.sorted_tables)
-        connection.exec_driver_sql(f"TRUNCATE {names} RESTART IDENTITY")
-    return shared_postgresql_url
-
-
-@pytest.fixture(params=["sqlite", "postgresql"])
-def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Database]:
-    """An empty, migrated database of each kind."""
-    url = request.getfixturevalue("emptied_postgresql_url") if request.param == "postgresql" else None
-    with closing(open_database(url, tmp_path)) as opened:
-        yield opened
-
-
 @pytest.fixture
 def ledger(database: Database, spool_folder: SpoolFolder) -> Iterator[Ledger]:
     made = Ledger(database, spool_folder)

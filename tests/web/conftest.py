@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 CHROMIUM = "/usr/bin/chromium"
 #: milliseconds
-PATIENCE = 15_000
+PATIENCE = 60_000
 
 
 @pytest.fixture
@@ -74,7 +74,7 @@ def serving(console_app: ConsoleApp) -> Iterator[str]:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
-            thread.join(10)
+            thread.join(60)
 
 
 @dataclass(frozen=True, kw_only=True)

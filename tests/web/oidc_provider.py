@@ -160,7 +160,7 @@ def run_provider() -> Iterator[Provider]:
         yield provider
     finally:
         server.should_exit = True
-        thread.join(20)
+        thread.join(60)
 
 
 def other_key() -> Any:

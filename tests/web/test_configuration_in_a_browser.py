@@ -23,6 +23,8 @@ def open_console(console_app: ConsoleApp, make_page: Callable[..., Page]) -> Ite
     """Serve the console without a gateway, and return a page where admin is signed in."""
     with socket.socket() as listening, ThreadPoolExecutor(1) as pool:
         listening.bind(("127.0.0.1", 0))
+        # a page may be asked for before the server is there
+        listening.listen()
         url = f"http://127.0.0.1:{listening.getsockname()[1]}"
         server = uvicorn.Server(uvicorn.Config(console_app.app, log_level="warning", lifespan="off"))
         running = pool.submit(server.run, sockets=[listening])
@@ -40,7 +42,7 @@ def open_console(console_app: ConsoleApp, make_page: Callable[..., Page]) -> Ite
             yield open_it
         finally:
             server.should_exit = True
-            running.result(timeout=30)
+            running.result(timeout=60)
 
 
 def test_popup_comes_where_no_project_exists_and_both_of_its_ways_work(open_console: Callable[..., Page]) -> None:

@@ -106,7 +106,7 @@ def test_two_changes_of_the_same_version_at_once_make_one(console_app: ConsoleAp
     def work(name: str) -> None:
         def change(document: Document) -> Document:
             # both have read the version by now
-            together.wait(10)
+            together.wait(60)
             return add_node(name)(document)
 
         try:
@@ -177,7 +177,7 @@ def test_a_gateway_that_waits_is_woken_by_a_change_that_changes_something(consol
 
     console.wake.subscribe(hear)
     console.change(add_node("ONE"), expected_version=None, author="sara", comment="")
-    assert woken.wait(10)
+    assert woken.wait(60)
     assert heard == ["configuration"]
     assert not console.change(lambda document: document, expected_version=None, author="sara", comment="").new
 

@@ -45,7 +45,7 @@ def provider(running: Provider) -> Provider:
 
 def settings(provider: Provider, **more: Any) -> OpenIdConnect:
     secret = Secret.plain(CLIENT_SECRET)
-    return OpenIdConnect(issuer=provider.url, client_id=CLIENT_ID, client_secret=secret, timeout=5.0, **more)
+    return OpenIdConnect(issuer=provider.url, client_id=CLIENT_ID, client_secret=secret, timeout=60.0, **more)
 
 
 @pytest.fixture

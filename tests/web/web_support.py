@@ -17,6 +17,7 @@ from karnak_core.commands.common import Place
 from karnak_core.config.store import Following
 from karnak_core.database.access import console_user
 from karnak_core.spool.wakeups import open_wakeups
+from karnak_core.testing.ledger import open_empty
 from karnak_plugins.web_console.access import passwords, sessions, tokens, users
 from karnak_plugins.web_console.access.cookies import limits, session_cookie
 from karnak_plugins.web_console.access.roles import Role, Scope, written
@@ -121,7 +122,9 @@ def _hashed_once() -> str:
 def make_console(data: Path, config: WebConsole | None = None, database_url: str | None = None) -> Console:
     """Open a console on a data directory, without a gateway."""
     place = Place(data_directory=data, database_url=database_url)
-    database = place.open_database()
+    place.prepare()
+    there = database_url is not None or (data / "karnak.db").exists()
+    database = place.open_database() if there else open_empty(data)
     following = Following.start(database, place)
     return Console(
         data_directory=data,
