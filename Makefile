@@ -11,7 +11,8 @@ run: $(VENV)/.installed
 	$(BIN)/karnak serve
 
 test: peers $(VENV)/.installed-dev check
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile
+	@# the order is that of tests/conftest.py
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
