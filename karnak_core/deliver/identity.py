@@ -108,7 +108,7 @@ class DeIdentification:
 
         return Changed(
             dataset=result.dataset,
-            only_used_bits=without_embedded_overlays(self.profile, result.dataset),
+            only_used_bits=without_embedded_overlays(self.profile, apart.dataset, result.dataset),
             only_pixels=True,
             cleaning=plan_cleaning(self.profile, apart.dataset, result.dataset, project, bool(apart.pixels)),
             check=check,
@@ -120,12 +120,25 @@ class DeIdentification:
         self.give_back()
 
 
-def without_embedded_overlays(profile: Profile, dataset: Dataset) -> bool:
-    """Take away overlays that lie in the pixels, where the profile removes overlays; say whether there were any."""
-    gone = [group for group in embedded_overlays(dataset) if profile.may_remove(group << 16 | OVERLAY_DATA)]
+def without_embedded_overlays(profile: Profile, received: Dataset, dataset: Dataset) -> bool:
+    """Take away overlays that lie in the pixels, where the profile removes overlays; say whether there were any.
+
+    Parameters
+    ----------
+    dataset
+        As the profile has left it: perhaps nothing says of an overlay any more that it lies there.
+    """
+    stay = embedded_overlays(dataset)
+    gone = [
+        group
+        for group in embedded_overlays(received)
+        if group not in stay or profile.may_remove(group << 16 | OVERLAY_DATA)
+    ]
+    if not gone:
+        return False
     for tag in [tag for tag in dataset.keys() if tag.group in gone]:  # noqa: SIM118 - values are not decoded
         del dataset[tag]
-    return bool(gone)
+    return True
 
 
 def _of(result: Result | ExcludedByProfile) -> Result:

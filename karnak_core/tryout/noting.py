@@ -101,7 +101,7 @@ class Noting:
             cleaning = plan_cleaning(settings.profile, received, result.dataset, settings.project, bool(apart.pixels))
         # cleaning changes the data set that is handed on
         profiled = replace(result, dataset=Dataset(dict(result.dataset.items())))
-        only_used_bits = not settings.morph and without_embedded_overlays(settings.profile, result.dataset)
+        only_used_bits = not settings.morph and without_embedded_overlays(settings.profile, received, result.dataset)
 
         def check(together: Together) -> None:
             if settings.leak_check and not settings.morph:
