@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -122,6 +122,7 @@ def apply(
     author: str,
     comment: str = "",
     expected: int | None = None,
+    within: Callable[[sa.Connection, Applied], None] | None = None,
 ) -> Applied:
     """Make ``configuration`` the version that applies, in one transaction.
 
@@ -134,6 +135,8 @@ def apply(
         plugins that it disables.
     expected
         The number of the version that this one was made from; None: it replaces whatever applies.
+    within
+        Called at the end of the transaction, to write down what was done; where it raises, nothing is changed.
 
     Raises
     ------
@@ -158,7 +161,10 @@ def apply(
         without = [project.name for project in configuration.projects if project.secret is None]
         generate_missing(connection, db.is_sqlite, vault, without, author)
         if number and document == _document(connection, number):
-            return Applied(version=number, changes=(), new=False)
+            done = Applied(version=number, changes=(), new=False)
+            if within is not None:
+                within(connection, done)
+            return done
         lines = tuple(_lines(connection, number, old, configuration))
         connection.execute(
             sa.insert(config_version).values(
@@ -170,7 +176,10 @@ def apply(
                 changes=list(lines),
             )
         )
-    return Applied(version=number + 1, changes=lines, new=True)
+        done = Applied(version=number + 1, changes=lines, new=True)
+        if within is not None:
+            within(connection, done)
+    return done
 
 
 def before(db: Database, plugins: Plugins | PluginLoader) -> Configuration | None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
+
 from karnak_core.config import store
 from karnak_core.config.export import to_document
 from karnak_core.config.load import load, texts_of
@@ -20,6 +22,9 @@ from karnak_core.plugins import Plugins
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.traffic import Traffic
 from karnak_core.spool.wakeups import CONFIGURATION, Wakeups
+from karnak_plugins.web_console.access.audit import note
+from karnak_plugins.web_console.access.changes import require_for_change
+from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.config import WebConsole
 from karnak_plugins.web_console.counting import Counting
 from karnak_plugins.web_console.expiring import Expiries
@@ -73,10 +78,11 @@ class Console:
         document_change: Callable[[Document], Document],
         *,
         expected_version: int | None,
-        author: str,
+        author: Identity | str,
         comment: str,
+        noted: tuple[str, str] = ("change", "configuration"),
     ) -> Applied:
-        """Apply a changed configuration.
+        """Apply a changed configuration, and write down who did.
 
         Parameters
         ----------
@@ -86,9 +92,11 @@ class Console:
         expected_version
             The version that somebody looked at; None: whatever applies.
         author
-            Who, for the history.
+            Who, for the history; a text is somebody without rights beyond those to change the configuration.
         comment
             What for, in a few words, for the history; at most 255 characters.
+        noted
+            A verb, and what it is done to, for the audit trail.
 
         Raises
         ------
@@ -97,6 +105,8 @@ class Console:
             nothing has changed.
         Conflict
             Another version than the expected one applies.
+        Refused
+            403: the section of the console itself is not for the author to change.
         """
         for attempt in range(ATTEMPTS):
             self.refresh()
@@ -108,15 +118,18 @@ class Console:
             document = to_document(before)
             seen = texts_of(document)
             configuration = load(document_change(document), self.plugins, seen=seen)
+            require_for_change(author, before, configuration)
             try:
-                return self._applied(configuration, version, author, comment)
+                return self._applied(configuration, version, author, comment, noted)
             except Conflict:
                 if expected_version is not None or attempt + 1 == ATTEMPTS:
                     raise
         raise AssertionError("unreachable")
 
-    def roll_back(self, number: int, *, expected_version: int | None, author: str, comment: str = "") -> Applied:
-        """Make an earlier version apply again, as a new one.
+    def roll_back(
+        self, number: int, *, expected_version: int | None, author: Identity | str, comment: str = ""
+    ) -> Applied:
+        """Make an earlier version apply again, as a new one, and write down who did.
 
         Raises
         ------
@@ -126,19 +139,42 @@ class Console:
             It does not fit the plugins any more.
         Conflict
             Another version than the expected one applies.
+        Refused
+            403: the section of the console itself would be another one, which is not for the author to change.
         """
-        configuration = store.version(self.database, self.plugins, number)
-        return self._applied(configuration, expected_version, author, comment or f"rollback to version {number}")
+        earlier = store.version(self.database, self.plugins, number)
 
-    def _applied(self, configuration: Configuration, expected: int | None, author: str, comment: str) -> Applied:
+        def change(_document: Document) -> Document:
+            return to_document(earlier)
+
+        return self.change(
+            change,
+            expected_version=expected_version,
+            author=author,
+            comment=comment or f"rollback to version {number}",
+            noted=("roll back", f"configuration to version {number}"),
+        )
+
+    def _applied(
+        self,
+        configuration: Configuration,
+        expected: int,
+        author: Identity | str,
+        comment: str,
+        noted: tuple[str, str],
+    ) -> Applied:
+        def write_down(connection: sa.Connection, done: Applied) -> None:
+            note(connection, author, *noted, f"version {done.version}")
+
         done = store.apply(
             self.database,
             self.plugins,
             self.vault,
             configuration,
-            author=author,
+            author=author if isinstance(author, str) else author.name,
             comment=comment,
             expected=expected,
+            within=write_down,
         )
         if done.new:
             self.wake.publish({CONFIGURATION})

@@ -12,6 +12,7 @@ from karnak_core.config.models import Configuration
 from karnak_core.config.plan import changes
 from karnak_core.config.store import Applied
 from karnak_core.errors import ConfigurationError, Conflict, NotFound
+from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.console import Console, Document
 
 #: versions of others that are told, the last ones
@@ -40,8 +41,9 @@ def save(
     part: Callable[[Mapping[str, Any]], Any],
     *,
     version: int,
-    author: str,
+    author: Identity,
     comment: str,
+    noted: tuple[str, str],
     label: str = "",
 ) -> Applied:
     """Apply a change that somebody made looking at an earlier version.
@@ -52,6 +54,8 @@ def save(
         Returns of a document what was looked at; raises NotFound where it is gone.
     version
         The version that was looked at.
+    noted
+        A verb, and what it is done to, for the audit trail.
     label
         What lines about this part begin with, such as ``FORWARD/pacs``.
 
@@ -68,7 +72,7 @@ def save(
         if now != version:
             _require_same(console, version, now, current, part, label)
         try:
-            return console.change(change, expected_version=now, author=author, comment=comment)
+            return console.change(change, expected_version=now, author=author, comment=comment, noted=noted)
         except Conflict:
             # yet another version; looked at again
             console.refresh()

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
 from karnak_core.database.access import audit as table
 from karnak_core.model import now_ms
 from karnak_plugins.web_console.access.identity import Identity
-from karnak_plugins.web_console.console import Console
+
+if TYPE_CHECKING:
+    from karnak_plugins.web_console.console import Console
 
 #: milliseconds that entries are kept
 KEPT = int(timedelta(days=3 * 366) / timedelta(milliseconds=1))

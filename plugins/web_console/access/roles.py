@@ -36,7 +36,7 @@ class Scope(StrEnum):
 MEANINGS: dict[Scope, str] = {
     Scope.READ: "look at the status, the configuration without its secrets, and the deliveries",
     Scope.DELIVERIES: "retry and discard deliveries",
-    Scope.CONFIGURATION: "change the configuration",
+    Scope.CONFIGURATION: "change the configuration, so also where patients' data go; not who may sign in",
     Scope.PSEUDONYMS: "look at, add, change and delete pseudonyms",
     Scope.IDENTITIES: "ask which patient a pseudonym stands for, and see original identities of deliveries",
     Scope.SECRETS: "look at secrets of projects",

@@ -12,7 +12,6 @@ from karnak_core.config.export import to_document
 from karnak_core.config.store import Applied
 from karnak_core.config.words import place
 from karnak_core.errors import ConfigProblem, ConfigurationError
-from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.access.identity import Identity, require_scope
 from karnak_plugins.web_console.console import Console, Document
 from karnak_plugins.web_console.masks import unmasked
@@ -72,16 +71,17 @@ def change(
     version: int | None,
     comment: str = "",
 ) -> Applied:
-    """Apply a change, note who made it, and say the new version.
+    """Apply a change, with a note of who made it, and say the new version.
 
     Parameters
     ----------
     what
         A verb and an object, such as ``change destination FORWARD/pacs``.
     """
-    applied = console.change(make, expected_version=version, author=user.name, comment=comment or what[:255])
     verb, _, thing = what.partition(" ")
-    audit(console, user, verb, thing, f"version {applied.version}")
+    applied = console.change(
+        make, expected_version=version, author=user, comment=comment or what[:255], noted=(verb, thing)
+    )
     tag(response, console)
     return applied
 

@@ -18,7 +18,6 @@ from karnak_core.config.models import Authenticator, Configuration, Destination
 from karnak_core.config.parts import Part
 from karnak_core.kinds import Kind
 from karnak_plugins.web_console import whole
-from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.api.changing import (
     RESPONSES,
     Change,
@@ -150,8 +149,7 @@ def roll_back(
     number: Number, user: Changes, response: Response, console: ConsoleOf, version: Version, comment: Comment = ""
 ) -> Change:
     """Make an earlier version apply again, as a new one."""
-    applied = console.roll_back(number, expected_version=version, author=user.name, comment=comment)
-    audit(console, user, "roll back", "configuration", f"to version {number}, as version {applied.version}")
+    applied = console.roll_back(number, expected_version=version, author=user, comment=comment)
     tag(response, console)
     return Change(version=applied.version, changes=list(applied.changes), new=applied.new)
 

@@ -15,7 +15,6 @@ from karnak_core.config.models import Configuration
 from karnak_core.config.profiles import named
 from karnak_core.deidentify import basic_profile
 from karnak_core.errors import ConfigurationError, NotFound
-from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.console import Console, Document
 from karnak_plugins.web_console.forms.building import Builder
@@ -153,14 +152,16 @@ def submit(
     version = form_version(form)
     errors: Mapping[str, str] = {}
     meanwhile = None
+    word = "add" if editing.new else "change"
     try:
         applied = save(
             console,
             lambda document: change(document, {**entry, **kept}),
             part,
             version=version,
-            author=user.name,
-            comment=f"{'add' if editing.new else 'change'} {editing.what}"[:255],
+            author=user,
+            comment=f"{word} {editing.what}"[:255],
+            noted=(word, editing.what),
             label=editing.label,
         )
     except ConfigurationError as error:
@@ -168,7 +169,6 @@ def submit(
     except Meanwhile as error:
         meanwhile, version = error, error.version
     else:
-        audit(console, user, "add" if editing.new else "change", editing.what, f"version {applied.version}")
         said = "Nothing had changed." if not applied.new else "Saved."
         return go(request, then(entry), said, kind="done" if applied.new else "note")
     return show(
@@ -213,7 +213,13 @@ def remove(
     label: str = "",
 ) -> None:
     """Take an entry out of the configuration; raises Meanwhile and ConfigurationError."""
-    applied = save(
-        console, change, part, version=version, author=user.name, comment=f"delete {what}"[:255], label=label
+    save(
+        console,
+        change,
+        part,
+        version=version,
+        author=user,
+        comment=f"delete {what}"[:255],
+        noted=("delete", what),
+        label=label,
     )
-    audit(console, user, "delete", what, f"version {applied.version}")

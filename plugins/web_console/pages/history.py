@@ -51,11 +51,10 @@ def roll_back(request: Request, user: CurrentUser, form: Form, console: ConsoleO
     """Make an earlier version apply again."""
     number = whole_number(form, "number") or 0
     try:
-        applied = console.roll_back(number, expected_version=form_version(form), author=user.name)
+        applied = console.roll_back(number, expected_version=form_version(form), author=user)
     except (Conflict, ConfigurationError) as error:
         said = "; ".join(map(str, error.problems)) if isinstance(error, ConfigurationError) else str(error)
         return go(request, "/history", f"It is not rolled back: {said}.", kind="wrong")
-    audit(console, user, "roll back", "configuration", f"to version {number}, as version {applied.version}")
     said = f"Version {number} applies again, as version {applied.version}." if applied.new else "Nothing had changed."
     return go(request, "/history", said)
 
@@ -92,12 +91,12 @@ def apply(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -
         applied = console.change(
             lambda now: unmasked(document, now),
             expected_version=form_version(form),
-            author=user.name,
+            author=user,
             comment=text(form, "comment")[:255] or "applied a file",
+            noted=("apply", "configuration"),
         )
     except ConfigurationError as error:
         return _listed(request, console, status=422, problems=error.problems, written=text(form, "text"))
-    audit(console, user, "apply", "configuration", f"version {applied.version}")
     return go(request, "/history", f"Version {applied.version} applies." if applied.new else "Nothing had changed.")
 
 

@@ -59,13 +59,13 @@ def add_profile(request: Request, user: CurrentUser, form: Form, console: Consol
     if wrong:
         return _listed(request, console, status=422, wrong=wrong, written=written)
     entries = profiles(console.plugins)
-    applied = console.change(
+    console.change(
         lambda document: entries.added(document, {"text": written}),
         expected_version=None,
-        author=user.name,
+        author=user,
         comment=f"add profile {name}"[:255],
+        noted=("add", f"profile {name}"),
     )
-    audit(console, user, "add", f"profile {name}", f"version {applied.version}")
     return go(request, profile_path(name), f"The profile {name} is added.")
 
 
@@ -97,8 +97,9 @@ def change_profile(request: Request, name: str, user: CurrentUser, form: Form, c
             lambda document: replace_profile(console, document, name, {"text": written}),
             lambda document: entries.get(document, name),
             version=form_version(form),
-            author=user.name,
+            author=user,
             comment=f"change profile {name}"[:255],
+            noted=("change", f"profile {name}"),
             label=f"profile {name}",
         )
     except ConfigurationError as error:
@@ -107,7 +108,6 @@ def change_profile(request: Request, name: str, user: CurrentUser, form: Form, c
         if error.gone:
             raise
         return _one(request, console, name, status=409, meanwhile=error, written=written)
-    audit(console, user, "change", f"profile {name}", f"version {applied.version}")
     new = entries.name({"text": written})
     return go(request, profile_path(new), "Saved." if applied.new else "Nothing had changed.")
 

@@ -1,0 +1,37 @@
+"""What of the configuration is for nobody but who looks after the users: the section that says who they are."""
+
+from __future__ import annotations
+
+from karnak_core.config.models import Configuration
+from karnak_plugins.web_console.access.identity import Identity
+from karnak_plugins.web_console.access.roles import Scope
+from karnak_plugins.web_console.refusals import Refused
+
+#: of the configuration: who signs in, by which identity provider, and as what
+SECTION = "web_console"
+
+
+def require_for_change(author: Identity | str, before: Configuration, after: Configuration) -> None:
+    """Refuse a change of the console's own section to who may not change users.
+
+    Whoever names the identity provider says who is an admin.
+
+    Parameters
+    ----------
+    author
+        A text is somebody without rights beyond those to change the configuration.
+
+    Raises
+    ------
+    Refused
+        403: the author lacks the scope.
+    """
+    if _of(before) == _of(after):
+        return
+    if isinstance(author, str) or Scope.USERS not in author.scopes:
+        raise Refused(403, f"this needs the scope {Scope.USERS}: plugins.{SECTION} says who may sign in, and as what")
+
+
+def _of(configuration: Configuration) -> tuple[object, bool]:
+    plugins = configuration.plugins
+    return configuration.services.get(SECTION), SECTION in plugins.disabled
