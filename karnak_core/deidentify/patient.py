@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, timezone, tzinfo
 from functools import lru_cache
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from karnak_core.deidentify.encode import Encoder, tag_of
 from karnak_core.deidentify.entry import Method
@@ -58,7 +57,7 @@ def checked_pseudonym(pseudonym: str) -> str:
 
 def attributes(level: Level, identity: Identity) -> Elements:
     """Return the attributes to write at the root."""
-    moment = identity.at.astimezone(_central_european_time())
+    moment = identity.at.astimezone(central_european_time(identity.at))
     date = f"{moment.year:04}{moment.month:02}{moment.day:02}"
     time = f"{moment.hour:02}{moment.minute:02}{moment.second:02}.{moment.microsecond:06}"
     text = level.encoder.text
@@ -140,8 +139,10 @@ def _joined(codenames: Sequence[str]) -> str:
     return "\\".join(values)
 
 
-def _central_european_time() -> tzinfo:
-    try:
-        return ZoneInfo("CET")
-    except ZoneInfoNotFoundError:  # no time zone data on this machine
-        return timezone(timedelta(hours=1))
+def central_european_time(at: datetime) -> tzinfo:
+    """Return the zone CET as it is at a moment, by the rule since 1996: whatever zones the machine knows."""
+    moment = at.astimezone(UTC)
+    begin, end = (datetime(moment.year, month, 31, 1, tzinfo=UTC) for month in (3, 10))
+    # both on the last Sunday, at one o'clock UTC (directive 2000/84/EC)
+    begin, end = (last - timedelta(days=last.isoweekday() % 7) for last in (begin, end))
+    return timezone(timedelta(hours=2 if begin <= moment < end else 1))
