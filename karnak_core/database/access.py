@@ -30,6 +30,8 @@ console_user = sa.Table(
     sa.Column("signed_in_at", sa.BigInteger, nullable=True),
     sa.UniqueConstraint("name"),
     sa.UniqueConstraint("subject"),
+    # as in ``pseudonym``
+    sqlite_autoincrement=True,
 )
 
 console_session = sa.Table(
@@ -65,6 +67,8 @@ api_token = sa.Table(
     sa.Column("used_at", sa.BigInteger, nullable=True),
     sa.UniqueConstraint("hash"),
     sa.Index(None, "user_id"),
+    # as in ``pseudonym``
+    sqlite_autoincrement=True,
 )
 
 #: who changed what, and who looked at what is kept from most; never the values

@@ -21,6 +21,8 @@ tool_node = sa.Table(
     sa.Column("hostname", sa.String(255), nullable=False),
     sa.Column("port", sa.Integer, nullable=False),
     sa.UniqueConstraint("node_group", "ae_title", "hostname", "port"),
+    # as in ``pseudonym``
+    sqlite_autoincrement=True,
 )
 
 tool_endpoint = sa.Table(
@@ -36,4 +38,6 @@ tool_endpoint = sa.Table(
     # SHA-256 of the address, which is too long for an index of some databases
     sa.Column("url_hash", sa.String(64), nullable=False),
     sa.UniqueConstraint("url_hash"),
+    # as in ``pseudonym``
+    sqlite_autoincrement=True,
 )

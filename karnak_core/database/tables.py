@@ -193,6 +193,8 @@ pseudonym = sa.Table(
         sqlite_where=sa.text("expires_at IS NOT NULL"),
         postgresql_where=sa.text("expires_at IS NOT NULL"),
     ),
+    # the number of one that is deleted never comes again: it may be chosen on somebody's page
+    sqlite_autoincrement=True,
 )
 
 #: what people, and what they stored, decided about deliveries; goes with the delivery
