@@ -14,7 +14,7 @@ from pydicom.tag import BaseTag
 from karnak_core.deidentify.actions import Decision
 from karnak_core.deidentify.changes import Change, shown
 from karnak_core.deidentify.charsets import in_utf8
-from karnak_core.deidentify.encode import NeedsUtf8
+from karnak_core.deidentify.encode import NeedsUtf8, tag_of
 from karnak_core.deidentify.entry import Entry, Method, ProfileElement, Rule, Text
 from karnak_core.deidentify.errors import DeidentificationError, Problem, ProfileError
 from karnak_core.deidentify.hashing import Hasher
@@ -140,6 +140,11 @@ class Profile:
         """Tell whether any of its elements asks for pixels to be cleaned."""
         return any(step.rule.cleans_pixels for step in self._plan.steps)
 
+    @property
+    def methods(self) -> tuple[Method, ...]:
+        """Return the methods of all its elements, in their order, whether they apply to an instance or not."""
+        return tuple(step.rule.method for step in self._plan.steps if step.rule.method is not None)
+
     def may_remove(self, tag: int) -> bool:
         """Tell whether an element with this tag does not stay in the root of every instance as it is."""
         (_, action), questions = self._plan.look_up(tag, -1)
@@ -201,7 +206,7 @@ class Profile:
         def finish(walk: Walk, elements: Elements, noted: list[Change] | None) -> None:
             identity = self._identity(walk, project, pseudonym, moment)
             new = attributes(walk.root, identity)
-            gone = [BaseTag(tag) for tag in removed(identity)]
+            gone = [tag_of(tag) for tag in removed(identity)]
             for tag in gone:
                 elements.pop(tag, None)
             elements.update(new)
@@ -285,7 +290,7 @@ class Profile:
         return Identity(
             patient_id=project.hasher.patient_id(pseudonym),
             pseudonym=pseudonym,
-            write_name=not self._acted(*walk.name_decision) and BaseTag(0x00100010) not in walk.root.added,
+            write_name=not self._acted(*walk.name_decision) and tag_of(0x00100010) not in walk.root.added,
             project=project.name,
             profile=self.name,
             codenames=self.codenames,

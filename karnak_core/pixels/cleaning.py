@@ -58,6 +58,8 @@ class Cleaning:
     planes: tuple[AxialPlane, ...]
     #: what is recorded to have been done
     methods: tuple[Method, ...]
+    #: of the whole profile, in the order in which they are recorded
+    all_methods: tuple[Method, ...]
     #: the header as it was received: it has the palette
     received: Dataset = field(repr=False)
     #: returns what the noise of a frame is derived from
@@ -117,6 +119,8 @@ class Cleaning:
         except UNREADABLE:  # their messages may quote a value
             raise DeidentificationError("De-identification Method Code Sequence cannot be read") from None
         items += [_code(method) for method in self.methods if method.value not in known]
+        order = {method.value: number for number, method in enumerate(self.all_methods)}
+        items.sort(key=lambda item: order.get(str(item.get("CodeValue", "")), len(order)))
         dataset[_METHOD_CODES] = DataElement(_METHOD_CODES, "SQ", Items(items))
 
 
@@ -168,6 +172,7 @@ def plan_cleaning(
         rectangles=rectangles,
         planes=planes,
         methods=tuple(methods),
+        all_methods=profile.methods,
         received=received,
         key=_key(received, project),
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Final, Literal, Self
@@ -22,6 +23,8 @@ from karnak_core.lookups import Absent, Lookups
 from karnak_core.model import OpenContext, PseudonymSource
 from karnak_core.pseudonyms.finding import MOST_CHARACTERS
 from karnak_core.pseudonyms.pointer import checked, text_at
+
+logger = logging.getLogger(__name__)
 
 _PLACEHOLDER: Final = re.compile(r"\{\{[^}]*\}\}")
 #: no value of a data set decides which host is asked
@@ -115,12 +118,6 @@ class ApiSource(BaseModel):
         return self
 
     @model_validator(mode="after")
-    def _asks_about_the_patient(self) -> Self:
-        if not _PLACEHOLDER.search(self.url + self.body):
-            raise ValueError("url or body needs a {{…}}, or every patient would have the same pseudonym")
-        return self
-
-    @model_validator(mode="after")
     def _tls_is_used(self) -> Self:
         if self.tls is not None and not self.url.lower().startswith("https:"):
             raise ValueError("tls needs a url that begins with https:")
@@ -135,7 +132,10 @@ class ApiPseudonyms:
         self._url = Template.parse(config.url, place="url")
         self._body = Template.parse(config.body, place="body") if config.body else None
         self._peer = f"pseudonym API {urlsplit(_PLACEHOLDER.sub('', config.url)).netloc}"
-        self._about_nobody = self._about(Dataset())
+        #: None: it is always the same, whoever the patient is
+        self._about_nobody = self._about(Dataset()) if _PLACEHOLDER.search(config.url + config.body) else None
+        if self._about_nobody is None:
+            logger.warning("%s: no {{…}} in url and body: all patients are given the same pseudonym", self._peer)
         self._lookups = Lookups(
             context.authenticators,
             what="pseudonym API",

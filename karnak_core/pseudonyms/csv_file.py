@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from karnak_core.pseudonyms.entries import REQUIRED, TEXTS, Entry, PseudonymError
+from karnak_core.pseudonyms.entries import REQUIRED, TEXTS, Entry, PseudonymError, problems_of
 
 #: bytes of a file, at most
 MAX_BYTES: Final = 64 << 20
@@ -100,7 +100,7 @@ def read(content: bytes, layout: Layout) -> Sheet:
             rows.append((number, Entry(**texts, expires_at=layout.expires_at)))
     if problems:
         # what is wrong with values, too, so that one look at the file is enough
-        problems += [(number, problem) for number, entry in rows for problem in entry.problems()]
+        problems += problems_of(rows, lambda number: f"row {number}")
         raise PseudonymError([_row(*one) for one in sorted(problems)])
     return Sheet(columns=columns, rows=rows)
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from types import MappingProxyType
+from typing import Final, TypeVar
 
 from karnak_core.errors import KarnakError
 from karnak_core.pseudonyms.finding import MOST_CHARACTERS
+
+#: where an entry stands
+P = TypeVar("P")
 
 
 class PseudonymError(KarnakError):
@@ -51,6 +55,35 @@ class Entry:
                 yield f"the {title} has {len(text)} characters; at most {MOST_CHARACTERS} are allowed"
             elif "\\" in text or not text.isprintable():
                 yield f"the {title} has a backslash or a control character"
+
+
+def problems_of(
+    entries: Iterable[tuple[P, Entry]],
+    called: Callable[[P], str],
+    patients: Mapping[tuple[str, str], str] = MappingProxyType({}),
+    names: Mapping[str, str] = MappingProxyType({}),
+) -> Iterator[tuple[P, str]]:
+    """Yield what is wrong with entries, also with each beside those before it.
+
+    Parameters
+    ----------
+    entries
+        Each with its place.
+    called
+        Gives the name of a place.
+    patients, names
+        Patients that have a pseudonym, and pseudonyms that are taken, with the name of where.
+    """
+    patients, names = dict(patients), dict(names)
+    for place, entry in entries:
+        found = list(entry.problems())
+        if not found and entry.patient in patients:
+            found.append(f"this Patient ID with this issuer has a pseudonym already: {patients[entry.patient]}")
+        elif not found and entry.pseudonym in names:
+            found.append(f"another patient has this pseudonym already: {names[entry.pseudonym]}")
+        yield from ((place, problem) for problem in found)
+        patients.setdefault(entry.patient, called(place))
+        names.setdefault(entry.pseudonym, called(place))
 
 
 #: the texts of an entry, and what to call them

@@ -15,7 +15,7 @@ import sqlalchemy as sa
 from karnak_core.database.tables import STORING_LOCK, patient_key, pseudonym
 from karnak_core.errors import NotFound
 from karnak_core.model import now_ms
-from karnak_core.pseudonyms.entries import TEXTS, Entry, PseudonymError
+from karnak_core.pseudonyms.entries import TEXTS, Entry, PseudonymError, problems_of
 
 #: values in one statement, at most
 CHUNK: Final = 500
@@ -231,18 +231,8 @@ def _problems(
     stored = [row for row in _alike(connection, project, named.values()) if row.number != besides]
     patients = {row.patient: "stored" for row in stored}
     names = {row.pseudonym: "stored" for row in stored}
-    problems: list[str] = []
-    for place, entry in named.items():
-        found = list(entry.problems())
-        if not found and entry.patient in patients:
-            found.append(f"this Patient ID with this issuer has a pseudonym already: {patients[entry.patient]}")
-        elif not found and entry.pseudonym in names:
-            found.append(f"another patient has this pseudonym already: {names[entry.pseudonym]}")
-        problems += [f"{place}{problem}" for problem in found]
-        where = place.rstrip(": ")
-        patients.setdefault(entry.patient, where)
-        names.setdefault(entry.pseudonym, where)
-    return problems
+    problems = problems_of(named.items(), lambda place: place.rstrip(": "), patients, names)
+    return [f"{place}{problem}" for place, problem in problems]
 
 
 def _alike(connection: sa.Connection, project: str, entries: Iterable[Entry]) -> list[Row]:

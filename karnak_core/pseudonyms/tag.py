@@ -39,7 +39,7 @@ class TagSource(BaseModel):
         if value and delimiter == "":
             raise ValueError(f"{value} needs a delimiter")
         if value is None and delimiter:
-            raise ValueError("is needed where there is a delimiter")
+            raise ValueError("position is needed where there is a delimiter")
         return value
 
     @property

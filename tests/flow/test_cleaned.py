@@ -90,7 +90,7 @@ def test_ultrasound_arrives_masked(gateway: RunningGateway, tmp_path: Path) -> N
     )
     found = arrived(gateway, delivered(gateway, path))
     assert (found.BurnedInAnnotation, found.PatientName) == ("NO", "PSN-77123")
-    assert [item.CodeValue for item in found.DeidentificationMethodCodeSequence] == ["113100", "113101"]
+    assert [item.CodeValue for item in found.DeidentificationMethodCodeSequence] == ["113101", "113100"]
     frame[3:13, 2:22] = (255, 255, 0)
     assert (found.pixel_array == frame).all()
 
@@ -108,7 +108,7 @@ def test_head_arrives_without_its_face_and_the_same_each_time(gateway: RunningGa
     )
     found = arrived(gateway, delivered(gateway, path))
     assert found.RecognizableVisualFeatures == "NO"
-    assert [item.CodeValue for item in found.DeidentificationMethodCodeSequence] == ["113100", "113102"]
+    assert [item.CodeValue for item in found.DeidentificationMethodCodeSequence] == ["113102", "113100"]
     frame = found.pixel_array
     assert (frame[:12, 8:56] > 1000).all()  # no air before the skin any more
     assert (frame[40:] == hounsfield[40:] + 1024).all()

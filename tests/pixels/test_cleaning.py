@@ -176,12 +176,12 @@ def test_what_was_done_is_recorded_and_nothing_else() -> None:
     profile = profile_of(CLEAN, DEFACE, BASIC)
     masked = sent_after(profile, header_of(US, BurnedInAnnotation="YES"))
     assert (masked.BurnedInAnnotation, "RecognizableVisualFeatures" in masked) == ("NO", False)
-    assert codes(masked) == ["113100", "113101"]
-    assert masked.DeidentificationMethodCodeSequence[1].CodeMeaning == "Clean Pixel Data Option"
+    assert codes(masked) == ["113101", "113100"]
+    assert masked.DeidentificationMethodCodeSequence[0].CodeMeaning == "Clean Pixel Data Option"
     axial = header_of(CT, ImageOrientationPatient=[1, 0, 0, 0, 1, 0], RecognizableVisualFeatures="YES")
     defaced = sent_after(profile, axial)
     assert ("BurnedInAnnotation" in defaced, defaced.RecognizableVisualFeatures) == (False, "NO")
-    assert codes(defaced) == ["113100", "113102"]
+    assert codes(defaced) == ["113102", "113100"]
     sagittal = header_of(
         CT, ImageOrientationPatient=[0, 1, 0, 0, 0, -1], RecognizableVisualFeatures="YES", BurnedInAnnotation="NO"
     )

@@ -66,6 +66,14 @@ def test_values_are_url_encoded_in_path_and_query(service: Service, context: Ope
     assert service.asked[0].path == "/p/PID%2F4711%20%C3%A9/x?issuer=A%26B%3DC%20%2B"
 
 
+def test_service_that_is_not_told_who_it_is_about_is_asked_and_that_is_said_in_the_log(
+    service: Service, context: OpenContext, caplog: pytest.LogCaptureFixture
+) -> None:
+    with asking(service, context, "/fixed") as source:
+        assert source.pseudonym(patient(), "STUDY-A") == "PSN-1"
+    assert "no {{…}} in url and body: all patients are given the same pseudonym" in caplog.text
+
+
 def test_values_are_escaped_in_a_body_and_otherwise_inserted_as_they_are(
     service: Service, context: OpenContext
 ) -> None:
@@ -220,7 +228,6 @@ def wrong(**options: Any) -> list[str]:
         ({"url": "http://h/#{{getString(#Tag.PatientID)}}"}, "has a fragment (#)"),
         ({"url": "http://h/{{getString(#Tag.Nonsense)}}"}, "Nonsense"),
         ({"url": "http://h/{{getString(#Tag.PatientID)"}, "is not closed"),
-        ({"url": "http://h/"}, "url or body needs a {{…}}, or every patient would have the same pseudonym"),
         ({"method": "PUT"}, "method: Input should be 'GET' or 'POST'"),
         ({"method": "POST"}, "method POST needs body"),
         ({"body": "{}"}, "body needs method POST"),

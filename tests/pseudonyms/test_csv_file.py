@@ -125,6 +125,14 @@ def test_every_row_that_does_not_fit_is_told_and_no_value() -> None:
     ]
 
 
+def test_row_that_is_too_short_hides_no_row_that_stands_twice() -> None:
+    assert problems("pseudonym,patient_id\nP1,1\nP1,4\nP5,1\nP8\n") == [
+        "row 3: another patient has this pseudonym already: row 2",
+        "row 4: this Patient ID with this issuer has a pseudonym already: row 2",
+        "row 5: has 1 columns; the Patient ID is column 2",
+    ]
+
+
 @pytest.mark.parametrize(
     ("text", "problem"),
     [

@@ -81,7 +81,7 @@ def test_a_sequence_has_no_pseudonym(tmp_path: Any) -> None:
         ({"tag": "PatientID"}, "tag", "'PatientID' is not a tag of 8 hex digits"),
         ({"tag": "(0012,004)"}, "tag", "is not a tag of 8 hex digits"),
         ({"position": 1}, "position", "1 needs a delimiter"),
-        ({"delimiter": "-"}, "position", "is needed where there is a delimiter"),
+        ({"delimiter": "-"}, "position", "position is needed where there is a delimiter"),
         ({"delimiter": "-", "position": -1}, "position", "greater than or equal to 0"),
     ],
 )
