@@ -34,6 +34,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds between two looks at what is due, where nothing rings
 LOOK_AGAIN: Final = 1.0
+#: pauses between two looks, as long as a look takes
+PAUSES: Final = 4
 #: seconds that what is under way gets at the end
 END_SECONDS: Final = 5.0
 #: seconds until what cannot be stored is stored again
@@ -81,11 +83,14 @@ class FollowUps:
         """Do what is due; then wait for what is under way, but not for what hangs: it is given back, and done again."""
         while not stop.is_set():
             heard = self._bell.heard()
+            began = time.monotonic()
             try:
                 wait = self.look(stop)
             except SQLAlchemyError as error:
                 logger.error("the ledger cannot be used: %s", type(error).__name__)
                 wait = LOOK_AGAIN
+            # with very much that waits a look takes its time: it rings more often than we look
+            stop.wait(min(LOOK_AGAIN, PAUSES * (time.monotonic() - began)))
             self._bell.wait(heard, wait)
         deadline = time.monotonic() + END_SECONDS
         for thread in list(self._threads):
@@ -127,7 +132,13 @@ class FollowUps:
     def _begin(self, part: FollowUpPart, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._work, args=(part, stop), name="/".join(part.key), daemon=True)
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:
+            # too many threads, which may be over soon
+            self._threads.discard(thread)
+            part.leave()
+            logger.error("follow-up %s of %s/%s has to wait: no thread can be started", part.key[2], *part.key[:2])
 
     def _work(self, part: FollowUpPart, stop: threading.Event) -> None:
         """Do one after the other, until nothing is due."""

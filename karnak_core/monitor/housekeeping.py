@@ -6,10 +6,13 @@ import logging
 import threading
 from typing import Final
 
+from karnak_core.config.afterwards import by_key
 from karnak_core.config.store import Following
 from karnak_core.database import Database
+from karnak_core.model import now_ms
 from karnak_core.pseudonyms import store as pseudonyms
-from karnak_core.spool import retention, unneeded
+from karnak_core.spool import follow_ups, notices, retention, unneeded, watches
+from karnak_core.spool.afterwards import AHEAD
 from karnak_core.spool.files import SpoolFolder
 
 logger = logging.getLogger(__name__)
@@ -35,7 +38,8 @@ class Housekeeping:
             stop.wait(SECONDS)
 
     def keep(self) -> None:
-        """Forget once."""
+        """Set right what nobody else would, and forget; once."""
+        self._bring_back()
         days = self._following.configuration.storage.retention_days
         counts = retention.forget_afterwards(self._database, days=days)
         counts["instance that nothing needs"] = self._forget_left()
@@ -57,3 +61,24 @@ class Housekeeping:
                 removable = unneeded.forget_left(connection, some)
             self._folder.remove(removable)
             count += len(some)
+
+    def _bring_back(self) -> None:
+        """Take up what nobody would: of processes that nobody knows, and what a clock that was put back keeps away."""
+        latest = now_ms() + AHEAD
+        ahead = 0
+        with self._database.write() as connection:
+            lost = follow_ups.release_lost(connection)
+            ahead += watches.set_back(connection, latest)
+            for node in self._following.configuration.forward_nodes:
+                for destination in node.destinations:
+                    where = node.ae_title, destination.name
+                    longest = round(destination.retry_longest * 1000)
+                    for key in by_key(destination.follow_ups):
+                        ahead += follow_ups.due_now(connection, (*where, key), latest + longest)
+                    for key, one in by_key(destination.notifications).items():
+                        longest = round(one.retry_longest * 1000)
+                        ahead += notices.due_at_last(connection, (*where, key), latest + longest)
+        if lost:
+            logger.warning("%d follow-ups of processes that are gone are pending again", lost)
+        if ahead:
+            logger.warning("the clock was put back: %d follow-ups, studies and mails do not wait until then", ahead)

@@ -24,7 +24,7 @@ from karnak_core.database import Database
 from karnak_core.model import State, now_ms
 from karnak_core.monitor.summaries import GIVEN_UP, Summarized, summarize
 from karnak_core.spool import notices, watches
-from karnak_core.spool.afterwards import Watcher
+from karnak_core.spool.afterwards import AHEAD, Watcher
 from karnak_core.spool.watches import Watched
 
 logger = logging.getLogger(__name__)
@@ -85,7 +85,7 @@ class StudyWatch:
     def look(self) -> int:
         """Look once at what is due; return at how many studies."""
         with self._database.read() as connection:
-            due = watches.due(connection, self._patience, AT_ONCE)
+            due = watches.due(connection, self._patience, self._long_patience, AT_ONCE)
         configuration = self._following.configuration
         return sum(self._look_alone(configuration, watched) for watched in due)
 
@@ -165,7 +165,9 @@ class StudyWatch:
             else:
                 self._tell(watched, told, found, now, interval)
             return True
-        quiet_at = max(found.last_received_at, watched.changed_at) + interval
+        # by a clock that was put back since nothing is said about when it came
+        received_at = found.last_received_at if found.last_received_at <= now + AHEAD else 0
+        quiet_at = max(received_at, watched.changed_at) + interval
         wait_until = deadline if found.summary.waiting and quiet_at <= now else quiet_at
         if now < deadline and now < wait_until:
             with self._database.write() as connection:

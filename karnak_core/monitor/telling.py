@@ -113,8 +113,14 @@ class Teller:
             self._under_way[part] = [notice.id for notice in some]
             one = _Begun()
             one.thread = Thread(target=self._tell_some, args=(part, some, one, stop), name="/".join(part), daemon=True)
-            one.thread.start()
-            begun.append(one)
+            try:
+                one.thread.start()
+            except RuntimeError:
+                # too many threads, which may be over soon; what was claimed is released by the next look
+                self._under_way.pop(part)
+                logger.error("%s/%s: people cannot be told yet: no thread can be started", *part[:2])
+            else:
+                begun.append(one)
         return begun
 
     def _tell_some(self, part: Part, claimed: list[Notice], begun: _Begun, stop: Event) -> None:

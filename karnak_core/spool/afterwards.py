@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 
 from karnak_core.database.tables import delivery, follow_up, instance, study_watch
 from karnak_core.model import Delivery, Outcome, State, now_ms
+
+#: ms that a time may be ahead of the clock; where it is more, the clock was put back
+AHEAD: Final = 60_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,25 +184,32 @@ def touch(connection: sa.Connection, deliveries: Sequence[int]) -> None:
         .distinct()
     )
     now = now_ms()
-    for node, destination, study in sorted(tuple(row) for row in connection.execute(studies)):
-        connection.execute(
-            sa.update(study_watch)
-            .where(
-                study_watch.c.forward_node == node,
-                study_watch.c.destination == destination,
-                study_watch.c.study_instance_uid == study,
-            )
-            .values(
-                due_at=now,
-                since=sa.func.coalesce(study_watch.c.since, now),
-                changed_at=_later(now),
-            )
+    rows = [
+        {"node": node, "to": destination, "study": study, "now": now}
+        for node, destination, study in sorted(tuple(row) for row in connection.execute(studies))
+    ]
+    if rows:
+        connection.execute(_touch(), rows)
+
+
+@cache
+def _touch() -> sa.Update:
+    now = sa.bindparam("now", type_=sa.BigInteger)
+    return (
+        sa.update(study_watch)
+        .where(
+            study_watch.c.forward_node == sa.bindparam("node"),
+            study_watch.c.destination == sa.bindparam("to"),
+            study_watch.c.study_instance_uid == sa.bindparam("study"),
         )
+        .values(due_at=now, since=sa.func.coalesce(study_watch.c.since, now), changed_at=_later(now))
+    )
 
 
 def _later(then: Any) -> Any:
-    """Another time for every change, however fast they come."""
-    return sa.case((study_watch.c.changed_at >= then, study_watch.c.changed_at + 1), else_=then)
+    """Another time for every change, however fast they come; but none that stays ahead when the clock was put back."""
+    before = study_watch.c.changed_at
+    return sa.case((before.between(then, then + AHEAD), before + 1), else_=then)
 
 
 @cache

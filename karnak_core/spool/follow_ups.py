@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import sqlalchemy as sa
 
-from karnak_core.database.tables import content, follow_up, instance
+from karnak_core.database.tables import content, follow_up, instance, process
 from karnak_core.model import Instance, Outgoing, State, now_ms
 from karnak_core.spool import afterwards
 from karnak_core.spool.files import SpoolFolder
@@ -146,11 +146,32 @@ def give_back_all_but(connection: sa.Connection, owner: str, under_way: Collecti
     ).rowcount
 
 
-def due_now(connection: sa.Connection, part: Part) -> int:
-    """Have tried now what waits for its next attempt: what kept it from being done may be over."""
+def due_now(connection: sa.Connection, part: Part, later_than: int | None = None) -> int:
+    """Have tried now what waits for its next attempt: what kept it from being done may be over.
+
+    Parameters
+    ----------
+    later_than
+        Only what would not be tried before this, ms; None: all.
+    """
     now = now_ms()
+    later = follow_up.c.not_before > (now if later_than is None else later_than)
+    return connection.execute(sa.update(follow_up).where(_pending(part), later).values(not_before=now)).rowcount
+
+
+def release_lost(connection: sa.Connection) -> int:
+    """Make pending again what processes have that nobody knows any more; return how many.
+
+    One whose leases were given away, as it was not seen for long, may have taken others before it found that out.
+    """
     return connection.execute(
-        sa.update(follow_up).where(_pending(part), follow_up.c.not_before > now).values(not_before=now)
+        sa.update(follow_up)
+        .where(
+            follow_up.c.not_before.is_not(None),
+            follow_up.c.state == State.LEASED.value,
+            follow_up.c.lease_owner.not_in(sa.select(process.c.owner)),
+        )
+        .values(state=State.PENDING, lease_owner=None)
     ).rowcount
 
 

@@ -228,6 +228,23 @@ def waiting_parts(connection: sa.Connection) -> list[Part]:
     return [(row.forward_node, row.destination, row.part) for row in rows]
 
 
+def due_at_last(connection: sa.Connection, part: Part, latest: int) -> int:
+    """Have tried now what would not be before this, ms, which no pause can reach: the clock was put back."""
+    node, destination, name = part
+    return connection.execute(
+        sa.update(notification)
+        .where(
+            notification.c.state == State.PENDING.value,
+            notification.c.not_before.is_not(None),
+            notification.c.not_before > latest,
+            notification.c.forward_node == node,
+            notification.c.destination == destination,
+            notification.c.part == name,
+        )
+        .values(not_before=now_ms())
+    ).rowcount
+
+
 def rename(connection: sa.Connection, part: Part, new: str) -> None:
     """Have what waits told by another notification of the destination."""
     connection.execute(_waiting_of(part).values(part=new))

@@ -34,14 +34,24 @@ class Watched:
     number: int
 
 
-def due(connection: sa.Connection, patience: int, limit: int) -> list[Watched]:
-    """Return studies to be looked at: due, or not told for ``patience`` ms after something happened."""
+def due(connection: sa.Connection, patience: int, long_patience: int, limit: int) -> list[Watched]:
+    """Return studies to be looked at: due, or not told for long after something happened.
+
+    Parameters
+    ----------
+    patience, long_patience
+        ms beyond the notification's interval; the longer one where people know already that something waits.
+    """
     now = now_ms()
+    # exactly those, or some that are not to be told yet would keep others from their turn
+    waits = sa.case((study_watch.c.told["waiting"].as_boolean(), long_patience), else_=patience)
+    # what happened last has made it due an interval later
+    interval = study_watch.c.due_at - study_watch.c.changed_at
     rows = connection.execute(
         sa.select(study_watch)
         .where(
             study_watch.c.due_at.is_not(None),
-            sa.or_(study_watch.c.due_at <= now, study_watch.c.since <= now - patience),
+            sa.or_(study_watch.c.due_at <= now, study_watch.c.since + interval + waits <= now),
         )
         .order_by(study_watch.c.due_at)
         .limit(limit)
@@ -109,6 +119,21 @@ def tell(
         )
     )
     return True
+
+
+def set_back(connection: sa.Connection, latest: int) -> int:
+    """Have what lies later than this, ms, begin now: the clock was put back. Return how many."""
+    now = now_ms()
+    interval = study_watch.c.due_at - study_watch.c.changed_at
+    return connection.execute(
+        sa.update(study_watch)
+        .where(study_watch.c.due_at.is_not(None), study_watch.c.changed_at > latest)
+        .values(
+            due_at=sa.case((interval > 0, now + interval), else_=now),
+            since=sa.case((study_watch.c.since > now, now), else_=study_watch.c.since),
+            changed_at=now,
+        )
+    ).rowcount
 
 
 def watch_study(

@@ -6,10 +6,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 import sqlalchemy as sa
+from plans import plans
 
 from karnak_core.database.tables import delivery
 from karnak_core.model import Due, State
-from karnak_core.spool import follow_up_decisions, follow_ups, leases, lost, retention
+from karnak_core.spool import afterwards, follow_up_decisions, follow_ups, leases, lost, retention
 
 if TYPE_CHECKING:
     from conftest import Studies
@@ -72,6 +73,13 @@ def test_follow_up_that_kills_the_processes_that_do_it_is_told_as_failed(studies
     (told,) = studies.told()
     assert told.failed
     assert told.follow_ups[0].reason == "the process that was at it ended unexpectedly"
+
+
+def test_study_is_found_however_many_are_told_about(studies: Studies) -> None:
+    due(studies)
+    with plans(studies.database) as found, studies.database.write() as connection:
+        afterwards.touch(connection, [1])
+    assert "ix_study_watch_study (study_instance_uid=? AND forward_node=? AND destination=?)" in found[-1]
 
 
 @pytest.mark.parametrize("waits", [True, False])

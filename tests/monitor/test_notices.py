@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import sqlalchemy as sa
 
+from karnak_core.config.store import Following
 from karnak_core.database.tables import delivery, instance, study_watch
 from karnak_core.model import State
 from karnak_core.monitor.notices import AT_ONCE, LONG_PATIENCE, PATIENCE, SEARCH_BACK, StudyWatch
@@ -259,6 +260,42 @@ def test_study_is_looked_at_no_more_when_nobody_is_to_be_told(studies: Studies) 
     studies.configure({"name": "pacs", "type": "folder", "directory": "received"})
     assert studies.told() == []
     assert studies.watched() == []
+
+
+def test_studies_that_are_not_to_be_told_yet_keep_no_other_from_its_turn(studies_anywhere: Studies) -> None:
+    studies = studies_anywhere
+    for number in range(AT_ONCE + 1):
+        studies.receive(1, study=f"1.9.{number}")
+    studies.end(State.PENDING, reason="busy")
+    studies.later(QUIET + PATIENCE / 1000)
+    while studies.watch.look():
+        pass
+    assert len(studies.told()) == AT_ONCE + 1
+    # of all of them something happens all the time, and of one more, that nobody was told about
+    for number in range(AT_ONCE + 1):
+        studies.receive(1, study=f"1.9.{number}")
+    studies.end(State.PENDING, reason="busy")
+    studies.receive(1, study="1.10")
+    studies.end(State.PENDING, reason="busy")
+    with studies.database.write() as connection:
+        connection.execute(sa.update(study_watch).values(since=study_watch.c.since - PATIENCE - 10_000))
+        last = study_watch.c.study_instance_uid == "1.10"
+        one_ms = {"due_at": study_watch.c.due_at + 1, "changed_at": study_watch.c.changed_at + 1}
+        connection.execute(sa.update(study_watch).where(last).values(one_ms))
+    assert len(studies.told()) == AT_ONCE + 2
+
+
+def test_study_of_a_notification_that_this_process_does_not_know_yet_is_kept(studies: Studies) -> None:
+    behind = StudyWatch(studies.database, Following(studies.database, studies.plugins))
+    mail = {"type": "email", "name": "new", "recipients": "ward@x.org", "interval": 10}
+    studies.configure({"name": "pacs", "type": "folder", "directory": "received", "notifications": [mail]})
+    studies.receive(1)
+    studies.end(State.SENT)
+    studies.later(QUIET)
+    behind.look()
+    studies.later(QUIET)
+    behind.look()
+    assert len(studies.notices()) == 1
 
 
 def test_those_who_are_to_be_told_instead_are_told(studies: Studies) -> None:

@@ -5,15 +5,13 @@ from __future__ import annotations
 import socketserver
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import sqlalchemy as sa
-from sqlalchemy import event
+from plans import plans
 
 from karnak_core.config.store import Following
-from karnak_core.database import Database
 from karnak_core.database.tables import notification, process
 from karnak_core.model import State, now_ms
 from karnak_core.monitor.telling import BURST, END_SECONDS, Teller, back_off
@@ -267,32 +265,15 @@ def test_thousands_that_failed_are_one_line_and_cost_nothing(
         assert (told.pending, told.failed) == (0, 5003)
         assert "550 5.1.1 unknown user" in told.reason
     # what failed is not looked at again and again
-    with studies.database.write() as connection, statements(studies.database) as seen:
+    with plans(studies.database) as found, studies.database.write() as connection:
         assert not notices.anything_due(connection, "teller")
         assert notices.claim(connection, "teller", 10) == []
         assert notices.release_lost(connection, "teller") == 0
-    with studies.database.read() as connection:
-        for statement, parameters in seen:
-            plan = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters).all()
-            assert any("ix_notification_open (state=?" in line[-1] for line in plan), plan
+    assert len(found) == 4
+    assert [plan for plan in found if "ix_notification_open (state=?" not in plan] == []
     server.refused.clear()
     with studies.database.write() as connection:
         assert notice_decisions.discard(connection, notice_decisions.Filter(states=("failed",)), "somebody") == 5003
-
-
-@contextmanager
-def statements(database: Database) -> Iterator[list[tuple[str, Any]]]:
-    """Collect what is sent to the database about notifications."""
-    seen: list[tuple[str, Any]] = []
-
-    def keep(_connection: Any, _cursor: Any, statement: str, parameters: Any, _context: Any, _many: bool) -> None:
-        seen.append((statement, parameters))
-
-    event.listen(database.engine, "before_cursor_execute", keep)
-    try:
-        yield seen
-    finally:
-        event.remove(database.engine, "before_cursor_execute", keep)
 
 
 def test_mail_that_a_person_asks_for_goes_out_although_the_others_wait(studies: Studies) -> None:
