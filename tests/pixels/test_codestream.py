@@ -81,6 +81,29 @@ def test_frame_without_its_end_is_cut_off(cut: Callable[[bytes], bytes]) -> None
         trimmed(cut(lossless()))
 
 
+@pytest.mark.parametrize("length", [10, 5000, 60000])
+def test_long_application_data_does_not_make_another_process_of_a_frame(length: int) -> None:
+    # what begins a frame of JPEG-LS, in the data of another one; and in front of one of its own
+    said = b"\xff\xe5" + (length + 2).to_bytes(2) + b"\xff\xf7" * (length // 2)
+    for frame in (lossless(), bytes(imagecodecs.jpegls_encode(COLOR))):
+        more = frame[:2] + said + frame[2:]
+        assert read_jpeg(more) == read_jpeg(frame)
+
+
+@pytest.mark.parametrize("behind", [b"and so on", b"\0\0and so on\xff\xd9", lossless()])
+def test_frame_that_goes_on_behind_its_end_is_refused(behind: bytes) -> None:
+    frames = (lossless(), bytes(imagecodecs.jpegls_encode(COLOR)))
+    for frame in frames:
+        with pytest.raises(CannotDecode, match="goes on behind its end"):
+            read_jpeg(frame + behind)
+    wavelet = bytes(imagecodecs.jpeg2k_encode(COLOR, codecformat="J2K", reversible=True))
+    with pytest.raises(CannotDecode, match="goes on behind its end"):
+        read_jpeg_2000(wavelet + behind)
+    for filling in (b"", b"\0", b"\xff\xd9"):
+        assert read_jpeg_2000(wavelet + filling)[1] == read_jpeg_2000(wavelet)[1]
+        assert read_jpeg(frames[0] + filling) == read_jpeg(frames[0])
+
+
 def test_marker_inside_a_scan_is_found() -> None:
     harmed = bytearray(lossless())
     harmed[-60:-58] = b"\xff\x3f"
