@@ -13,10 +13,10 @@ from functools import lru_cache
 #: bytes of a project's secret
 SECRET_LENGTH = 16
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
-#: UIDs remembered: those of a patient, a study and a series stand in every one of its instances
-_MOST_UIDS = 4096
-#: characters of a UID (PS3.5 section 9.1); what is longer is none
-_LONGEST_UID = 64
+#: UIDs remembered, and pseudonyms: those of a study and a series stand in every one of its instances
+_MOST = 4096
+#: characters of a UID (PS3.5 section 9.1) and of a pseudonym; what is longer is none
+_LONGEST = 64
 
 
 def secret_from_text(text: str) -> bytes:
@@ -42,13 +42,14 @@ def secret_to_text(secret: bytes) -> str:
 class Hasher:
     """HMAC-SHA256 of texts with one secret; may be used by any number of threads."""
 
-    __slots__ = ("_remembered", "_secret")
+    __slots__ = ("_patient_ids", "_secret", "_uids")
 
     def __init__(self, secret: bytes) -> None:
         if len(secret) != SECRET_LENGTH:
             raise ValueError(f"a secret has {SECRET_LENGTH} bytes, not {len(secret)}")
         self._secret = bytes(secret)
-        self._remembered: Callable[[str], str | None] = lru_cache(_MOST_UIDS)(self._uid)
+        self._uids: Callable[[str], str | None] = lru_cache(_MOST)(self._uid)
+        self._patient_ids: Callable[[str], str] = lru_cache(_MOST)(self._patient_id)
 
     def digest(self, text: str) -> bytes:
         """Return the 32 bytes that stand for a text."""
@@ -59,7 +60,7 @@ class Hasher:
 
         The first 16 bytes of the hash as a random UUID (RFC 9562 version 4), written as a UID (DICOM PS3.5 B.2).
         """
-        return self._remembered(uid) if len(uid) <= _LONGEST_UID else self._uid(uid)
+        return self._uids(uid) if len(uid) <= _LONGEST else self._uid(uid)
 
     def _uid(self, uid: str) -> str | None:
         if not uid.strip():
@@ -71,6 +72,9 @@ class Hasher:
 
     def patient_id(self, pseudonym: str) -> str:
         """Return the PatientID of a pseudonym: 32 hex digits, fewer where the first ones are zero."""
+        return self._patient_ids(pseudonym) if len(pseudonym) <= _LONGEST else self._patient_id(pseudonym)
+
+    def _patient_id(self, pseudonym: str) -> str:
         return f"{int.from_bytes(self.digest(pseudonym)[:16], 'big'):X}"
 
     def fraction(self, text: str) -> float:

@@ -83,7 +83,7 @@ class Conversion:
             alternatives=self.pixels.alternatives(received.transfer_syntax_uid),
             convert=partial(_converted, partial(make, strict=True)),
         )
-        return replace(prepared, outgoing=outgoing)
+        return Prepared(outgoing=outgoing, made=prepared.made, note=prepared.note)
 
     def _made(
         self, received: Outgoing, received_at: int, source_ae_title: str, target: str, *, strict: bool

@@ -14,6 +14,8 @@ _PREAMBLE = 128
 _META_START = 132
 #: where something stands that is beside the pixels: in a comment of a compressed frame, or behind its end
 _BESIDE = "(7FE0,0010), beside the pixels"
+#: the same, among bytes that may be pixels themselves
+_NOISE = "noise"
 _ASCII = bytes(code if code < 128 else 32 for code in range(256))
 #: so many are told; an instance that was not de-identified at all has thousands
 _MOST = 100
@@ -52,18 +54,23 @@ def find_leaks(
     after = _read(sent, "the new data set")
     identifiers = identifiers_of(before, kept)
     preamble = sent.file_meta[:_PREAMBLE]
-    leaks: dict[Leak, None] = {}
+    looks: list[tuple[Elements, str]] = [(elements, "") for elements in after]
     if preamble.strip(b"\0"):
-        _look(identifiers, _alone(preamble), before[0], leaks, "preamble")
-    # at all of them at once: mostly there is nothing
-    for elements in after if suspects(identifiers, *after) is not None else ():
-        _look(identifiers, elements, before[0], leaks)
+        looks.insert(0, (_alone(preamble), "preamble"))
     if beside is not None and beside.said:
-        _look(identifiers, _alone(bytes(beside.said)), before[0], leaks, _BESIDE)
+        looks.append((_alone(bytes(beside.said)), _BESIDE))
     if beside is not None and beside.noise:
         # a byte of a pixel beside a word is no letter
-        noise = bytes(beside.noise) + b"\n" + beside.noise.translate(_ASCII)
-        _look(identifiers.in_noise(), _alone(noise), before[0], leaks, _BESIDE)
+        looks.append((_alone(bytes(beside.noise) + b"\n" + beside.noise.translate(_ASCII)), _NOISE))
+    # at all of them at once: mostly there is nothing
+    if suspects(identifiers, *(elements for elements, _ in looks)) is None:
+        return ()
+    leaks: dict[Leak, None] = {}
+    for elements, place in looks:
+        if place == _NOISE:
+            _look(identifiers.in_noise(), elements, before[0], leaks, _BESIDE)
+        else:
+            _look(identifiers, elements, before[0], leaks, place)
     return tuple(leaks)
 
 

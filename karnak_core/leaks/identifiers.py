@@ -163,11 +163,8 @@ def identifiers_of(datasets: tuple[Elements, ...], kept: frozenset[int]) -> Iden
     if len(wanted.words) + len(wanted.short) + len(wanted.dates) > _MOST:
         raise Permanent(f"leak check: the received data set has more than {_MOST} names and IDs")
     # a private SOP class may stand in a private element, too, which says nothing of what its UIDs are
-    wanted = replace(
-        wanted,
-        codecs=tuple(codecs),
-        uids={uid: tag for uid, tag in wanted.uids.items() if not (_is_private(tag) and uid in classes.uids)},
-    )
+    uids = {uid: tag for uid, tag in wanted.uids.items() if not (_is_private(tag) and uid in classes.uids)}
+    wanted = Identifiers(words=wanted.words, short=wanted.short, dates=wanted.dates, uids=uids, codecs=tuple(codecs))
     return wanted.without(let_out) if kept else wanted
 
 

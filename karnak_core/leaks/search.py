@@ -65,15 +65,14 @@ def suspects(identifiers: Identifiers, *datasets: Elements) -> Identifiers | Non
     def dated(text: str) -> bool:
         return text in heap.text or text.encode() in heap.dates or occurs(text)
 
-    uids: Mapping[bytes, int] = identifiers.uids
-    found = replace(
-        identifiers,
-        words={word: tag for word, tag in identifiers.words.items() if occurs(word)},
-        short=_in_id_like(identifiers.short, datasets) if identifiers.short else {},
-        dates={text: tag for text, tag in identifiers.dates.items() if dated(text)},
-        uids={} if heap.uid_like.isdisjoint(uids) else {uid: uids[uid] for uid in heap.uid_like if uid in uids},
-    )
-    return found if found.words or found.short or found.dates or found.uids else None
+    words = {word: tag for word, tag in identifiers.words.items() if occurs(word)}
+    short = _in_id_like(identifiers.short, datasets) if identifiers.short else {}
+    dates = {text: tag for text, tag in identifiers.dates.items() if dated(text)}
+    known = identifiers.uids
+    uids = {} if heap.uid_like.isdisjoint(known) else {uid: known[uid] for uid in heap.uid_like if uid in known}
+    if not (words or short or dates or uids):
+        return None
+    return replace(identifiers, words=words, short=short, dates=dates, uids=uids)
 
 
 def _heap(datasets: Sequence[Elements]) -> _Heap:

@@ -14,7 +14,6 @@ from typing import IO, Final
 
 from pydicom.dataelem import DataElement, RawDataElement
 from pydicom.dataset import Dataset
-from pydicom.tag import BaseTag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
     ExplicitVRBigEndian,
@@ -22,6 +21,7 @@ from pydicom.uid import (
 )
 
 from karnak_core.deidentify import decode_dataset
+from karnak_core.deidentify.encode import tag_of
 from karnak_core.elements import UNDEFINED, UnreadableDataSet, after_sequence, is_explicit, value_of
 from karnak_core.errors import Permanent
 from karnak_core.part10 import plain_dataset
@@ -144,7 +144,7 @@ def _from(view: memoryview, file: IO[bytes], whole: bytes, offset: int, syntax: 
     before, behind = view[:split].tobytes(), view[end:].tobytes()
     placeholders: dict[int, DataElement | RawDataElement] = {
         found.tag: RawDataElement(
-            BaseTag(found.tag), found.vr or None, len(_PLACEHOLDER), _PLACEHOLDER, 0, implicit, little
+            tag_of(found.tag), found.vr or None, len(_PLACEHOLDER), _PLACEHOLDER, 0, implicit, little
         )
         for found in pixels
     }
