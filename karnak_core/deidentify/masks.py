@@ -1,4 +1,4 @@
-"""Masks of a profile: rectangles that are painted over the pixels of some stations. Read and checked only, as yet."""
+"""Masks of a profile, read and checked: rectangles that are painted over the pixels of some stations."""
 
 from __future__ import annotations
 
@@ -39,17 +39,21 @@ def read_mask(
     """Return a mask; None after a problem."""
     before = len(problems)
     color = _color(values.get("color"), problems)
-    boxes = tuple(box for text in rectangles if (box := _rectangle(text, problems)))
+    boxes = [(box, text) for text in rectangles if (box := _rectangle(text, problems))]
     width, height = (_side(values.get(key), key, problems) for key in ("imageWidth", "imageHeight"))
     if (width is None) != (height is None) and len(problems) == before:
         problems.append(Problem(line=line, message="mask: imageWidth and imageHeight are needed both, or none of them"))
+    for box, text in boxes if width and height else ():
+        if box.x >= (width or 0) or box.y >= (height or 0):
+            message = f"mask: rectangle {text.text[:40]!r} lies outside of images of {width} by {height} pixels"
+            problems.append(Problem(line=text.line, message=message))
     if not rectangles:
         problems.append(Problem(line=line, message="mask: rectangles are missing"))
     if len(problems) > before:
         return None
     station = values["stationName"].text if "stationName" in values else "*"
     size = (width, height) if width is not None and height is not None else None
-    return Mask(station_name=station, color=color, rectangles=boxes, image_size=size)
+    return Mask(station_name=station, color=color, rectangles=tuple(box for box, _ in boxes), image_size=size)
 
 
 def _color(text: Text | None, problems: list[Problem]) -> tuple[int, int, int] | None:
@@ -67,8 +71,11 @@ def _rectangle(text: Text, problems: list[Problem]) -> Rectangle | None:
     parts = text.text.split()
     if len(parts) == 4 and all(re.fullmatch(r"\d{1,6}", part, re.ASCII) for part in parts):
         x, y, width, height = map(int, parts)
-        return Rectangle(x=x, y=y, width=width, height=height)
-    message = f"mask: rectangle {text.text[:40]!r} is not four whole numbers: x y width height"
+        if width and height:
+            return Rectangle(x=x, y=y, width=width, height=height)
+        message = f"mask: rectangle {text.text[:40]!r} has no pixel; width and height are 1 at least"
+    else:
+        message = f"mask: rectangle {text.text[:40]!r} is not four whole numbers: x y width height"
     problems.append(Problem(line=text.line, message=message))
     return None
 

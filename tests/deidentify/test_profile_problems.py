@@ -245,6 +245,13 @@ def test_what_is_wrong_with_an_element_is_said(text: str, message: str) -> None:
         ("profileElements: []\nmasks:\n  - {color: '#ff0000', rectangles: ['1 2 3 4']}", 3, "color"),
         ("profileElements: []\nmasks:\n  - {rectangles: ['1 2 3']}", 3, "four whole numbers"),
         ("profileElements: []\nmasks:\n  - {rectangles: ['a b c d']}", 3, "four whole numbers"),
+        ("profileElements: []\nmasks:\n  - {rectangles: ['1 2 3 0']}", 3, "has no pixel"),
+        ("profileElements: []\nmasks:\n  - {rectangles: ['1 2 3 4',\n    '1 2 0 4']}", 4, "has no pixel"),
+        (
+            "profileElements: []\nmasks:\n  - {imageWidth: 5, imageHeight: 9, rectangles: ['4 8 9 9', '5 0 1 1']}",
+            3,
+            "'5 0 1 1' lies outside of images of 5 by 9",
+        ),
         ("profileElements: []\nmasks:\n  - {imageWidth: 5, rectangles: ['1 2 3 4']}", 3, "both"),
         ("profileElements: []\nmasks:\n  - {imageWidth: 0, rectangles: ['1 2 3 4']}", 3, "number of pixels"),
         ("profileElements: []\nmasks:\n  - {stationName: a}", 3, "rectangles are missing"),

@@ -240,7 +240,7 @@ def test_exactly_the_pixels_of_the_rectangle_change(
     )
 
 
-@pytest.mark.parametrize("rectangle", ["60 0 5 5", "0 40 5 5", "0 0 0 5", "1 1 5 0"])
+@pytest.mark.parametrize("rectangle", ["60 0 5 5", "0 40 5 5"])
 def test_mask_that_covers_no_pixel_holds_the_instance(rectangle: str) -> None:
     header = make_header(np.zeros((ROWS, COLUMNS), "u1"))
     with pytest.raises(DeidentificationError, match="the mask for them lies outside the image"):
