@@ -153,11 +153,19 @@ def test_an_answer_that_is_none_ends_the_request(make_script, answer, error):
         open_association(make_script(play).port)
 
 
+#: what the peer says of its PDUs, and how long ours are then
+LENGTHS = [(0, 1 << 20), (128, 128), (4096, 4096), (4097, 4096), (16384, 16384), (1 << 24, 1 << 20)]
+
+
 @pytest.mark.parametrize(
-    ("max_pdu_length", "longest"),
-    [(0, 1 << 20), (128, 128), (4096, 4096), (4097, 4096), (16384, 16384), (1 << 24, 1 << 20)],
+    ("max_pdu_length", "longest", "size"),
+    [
+        *((*lengths, size) for lengths in LENGTHS for size in (2, 4090, 300_000)),
+        # of several of the longest PDUs
+        (0, 1 << 20, 3_000_000),
+        (1 << 24, 1 << 20, 3_000_000),
+    ],
 )
-@pytest.mark.parametrize("size", [2, 4090, 300_000, 3_000_000])
 def test_data_sets_of_any_length_fit_the_pdus_of_the_peer(make_script, max_pdu_length, longest, size):
     data = (bytes(range(256)) * (size // 256 + 1))[:size]
 

@@ -69,10 +69,11 @@ def test_user_is_added_changed_and_deleted(open_page: Callable[..., Page]) -> No
     page.get_by_label("Disabled").check()
     page.get_by_role("button", name="Save").click()
     page.get_by_text("sara is changed.").wait_for()
-    assert page.get_by_role("row", name=re.compile("^sara Sara R. user disabled")).count() == 1
+    page.get_by_role("row", name=re.compile("^sara Sara R. user disabled")).wait_for()
     page.reload()
     assert page.get_by_text("sara is changed.").count() == 0
     page.get_by_role("link", name="sara").click()
+    page.wait_for_load_state()
     page.get_by_role("button", name="Delete").click()
     dialog = page.get_by_role("dialog", name="Delete sara?")
     dialog.wait_for()
@@ -82,6 +83,7 @@ def test_user_is_added_changed_and_deleted(open_page: Callable[..., Page]) -> No
     page.get_by_role("button", name="Delete").click()
     dialog.get_by_role("button", name="Delete").click()
     page.get_by_text("sara is deleted.").wait_for()
+    page.wait_for_load_state()
     assert page.get_by_role("link", name="sara").count() == 0
 
 
@@ -113,6 +115,7 @@ def test_token_is_made_used_and_deleted(open_page: Callable[..., Page], served: 
     page.get_by_role("checkbox", name="read look at").check()
     page.get_by_role("button", name="Make the token").click()
     token = page.locator("#once-value").inner_text()
+    page.wait_for_load_state()
     check_accessibility(page)
     headers = {"Authorization": f"Bearer {token}"}
     api = page.context.browser.new_context()

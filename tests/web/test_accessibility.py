@@ -62,6 +62,7 @@ def test_destination_is_changed_and_deleted_by_the_keyboard_alone(
     page.keyboard.type("typed")
     page.keyboard.press("Enter")
     page.get_by_role("status").get_by_text("saved").first.wait_for()
+    page.wait_for_load_state()
     press_until(page, "Delete")
     assert outlined(page)
     page.keyboard.press("Enter")

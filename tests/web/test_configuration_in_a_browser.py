@@ -143,11 +143,13 @@ def test_albums_and_notifications_are_rows_that_are_added_and_removed(open_conso
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved.").wait_for()
     assert page.locator("[id='follow_ups[1].api_url']").input_value() == "https://k1.example/api"
+    page.wait_for_load_state()
     check_accessibility(page)
     page.locator("#follow_ups").get_by_role("button", name="Remove").first.click()
     page.get_by_role("button", name="Save").click()
     page.get_by_text("Saved.").wait_for()
     assert page.locator("[id='follow_ups[0].api_url']").input_value() == "https://k1.example/api"
+    page.wait_for_load_state()
     assert page.locator("[id='follow_ups[1].api_url']").count() == 0
 
 

@@ -434,8 +434,9 @@ def test_a_person_finds_a_failed_study_and_discards_it_in_a_browser(
     # it follows what happens, and what is open stays open
     deliver(console, study="1.2.840.3", state=State.EXCLUDED, reason="by a rule")
     page.locator("summary", has_text="1.2.840.3").wait_for()
-    assert page.get_by_text("no room at the peer").is_visible()
+    page.get_by_text("no room at the peer").wait_for()
     page.get_by_role("link", name="Every delivery").first.click()
+    page.wait_for_load_state()
     page.get_by_label("Choose all of the page").check()
     page.get_by_role("button", name="Discard the chosen").click()
     dialog = page.get_by_role("dialog")

@@ -458,7 +458,7 @@ def test_somebody_signs_in_and_out_in_a_browser(
     check_accessibility(page)
     page.get_by_role("button", name="Sign in at work").click()
     page.get_by_role("heading", name="Audit trail").wait_for()
-    assert page.get_by_role("link", name="Anna Admin").is_visible()
+    page.get_by_role("link", name="Anna Admin").wait_for()
     page.get_by_role("button", name="Sign out").click()
     page.get_by_role("heading", name="Sign in").wait_for()
     wait_until(lambda: len(provider.signed_out) == 1, what="the provider is told")

@@ -88,6 +88,8 @@ def sign_in(page: Page, console: RunningConsole) -> None:
 def open_area(page: Page, name: str) -> None:
     page.get_by_role("navigation", name="Areas").get_by_role("link", name=name, exact=True).click()
     page.get_by_role("heading", level=1).wait_for()
+    # what is done with a page in the next step may need its scripts
+    page.wait_for_load_state()
 
 
 def add_node(page: Page) -> None:
@@ -125,6 +127,7 @@ def choose_type(page: Page) -> None:
     page.get_by_role("button", name="Add a destination").click()
     page.get_by_role("link", name="another DICOM node, by C-STORE").click()
     page.get_by_role("heading", name="Destination", exact=True).wait_for()
+    page.wait_for_load_state()
 
 
 def add_source(page: Page) -> None:
