@@ -51,6 +51,17 @@ def test_album_needs_a_stow_destination() -> None:
     ]
 
 
+def test_album_where_it_cannot_work_is_told_beside_what_is_wrong_elsewhere() -> None:
+    wrong = {"name": "local", "type": "folder", "directory": "out"}
+    broken = {**ALBUM, "source_token": ""}
+    assert problems(broken, ALBUM, {**ALBUM, "timeout": 3}, destination=wrong) == [
+        f"{PLACE}[0].source_token: is empty",
+        f"{PLACE}[1]: kheops_album needs a destination of type stow, and this one is folder",
+        f"{PLACE}[2]: kheops_album needs a destination of type stow, and this one is folder",
+        f"{PLACE}[2]: already existing: follow_ups[1] is the same album",
+    ]
+
+
 def test_same_album_twice_is_refused() -> None:
     again = {**ALBUM, "name": "again", "timeout": 3}
     assert problems(ALBUM, {**ALBUM, "condition": "tagIsPresent(#Tag.Modality)"}, again) == [

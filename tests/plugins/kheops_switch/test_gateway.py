@@ -62,7 +62,7 @@ class Study:
         self._description = description
         self.files = [path for one in self.series for path in self.more(one, each)]
 
-    def more(self, series: Series, count: int = 1) -> list[Path]:
+    def more(self, series: Series, count: int = 1, **elements: Any) -> list[Path]:
         return [
             make_file(
                 self._folder,
@@ -72,6 +72,7 @@ class Study:
                 ClinicalTrialSubjectID="SUBJECT-9",
                 pixels=8,
                 InstanceNumber=number,
+                **elements,
             )
             for number in range(count)
         ]
@@ -216,6 +217,40 @@ def test_album_that_hangs_delays_no_other_one(kheops: KheopsServer, tmp_path: Pa
         gateway.wait_until(lambda: kheops.in_album("ALBUM-2") == set(study.series))
         assert not kheops.in_album("ALBUM-1")
         kheops.released.set()
+        gateway.wait_until(lambda: kheops.in_album("ALBUM-1") == set(study.series))
+
+
+def test_one_instance_brings_its_series_in_also_when_the_condition_is_changed_while_it_waits(
+    kheops: KheopsServer, tmp_path: Path
+) -> None:
+    study = Study(tmp_path, 2, 0)
+    others = [path for one in study.series for path in study.more(one, 20, SeriesDescription="none")]
+    old = [path for one in study.series for path in study.more(one, SeriesDescription="old")]
+    new = study.more(study.series[0], SeriesDescription="new")
+
+    def wants(word: str, **keys: Any) -> dict[str, Any]:
+        condition = f"tagValueContains(#Tag.SeriesDescription,'{word}')"
+        return one_node(stow(kheops, kheops.album(name="album", condition=condition), connections=4, **keys))
+
+    kheops.tokens["ALBUM-1"].active = False
+    with run_gateway(wants("old"), tmp_path / "data") as gateway:
+        # the one that meets the condition is among many that do not
+        assert set(send(gateway.port, [*others[:20], *old, *others[20:]])) == {0}
+        gateway.wait_until_settled(42)
+        assert states(gateway) == {"pending": 2}
+        gateway.apply(wants("new"))
+        everybody = [pid for role in ("receive", "deliver", "monitor") for pid in processes(role, gateway)]
+        follows = "following configuration version 2"
+        gateway.wait_until(lambda: gateway.log.read_text().count(follows) == len(everybody))
+        assert set(send(gateway.port, new)) == {0}
+        gateway.wait_until_settled(43)
+        kheops.tokens["ALBUM-1"].active = True
+        karnak(gateway.data, "follow-ups", "retry", "--all")
+        gateway.wait_until(lambda: states(gateway) == {"done": 1})
+        assert kheops.in_album("ALBUM-1") == {study.series[0]}
+        gateway.wait_until(lambda: not list((gateway.data / "spool").rglob("*.dcm")))
+        # what is still sent under the new one brings the other series in, too
+        assert set(send(gateway.port, study.more(study.series[1], SeriesDescription="new"))) == {0}
         gateway.wait_until(lambda: kheops.in_album("ALBUM-1") == set(study.series))
 
 
