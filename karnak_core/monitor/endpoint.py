@@ -6,7 +6,6 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, Final
 
@@ -47,14 +46,12 @@ class Endpoint:
         following: Following,
         contexts: OpenContexts,
         data_directory: Path,
-        more_expiries: Callable[[], Iterable[Expiry]] = tuple,
     ) -> None:
         self._database = database
         self._folder = folder
         self._following = following
         self._contexts = contexts
         self._data_directory = data_directory
-        self._more_expiries = more_expiries
         self._metrics = _Shared(self._take_metrics)
         self._readiness = _Shared(self._take_readiness)
         #: set while it listens, to ``port``
@@ -109,7 +106,7 @@ class Endpoint:
 
     def _expiries(self, configuration: Configuration) -> list[Expiry]:
         authenticators = self._contexts.of(configuration, "", "").authenticators
-        return [*expiries.certificates(configuration), *expiries.tokens(authenticators), *self._more_expiries()]
+        return [*expiries.certificates(configuration), *expiries.tokens(authenticators)]
 
     def _take_readiness(self) -> Answer:
         reasons = []

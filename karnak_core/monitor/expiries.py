@@ -2,15 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+import sqlalchemy as sa
+
+from karnak_core.config.afterwards import by_key
 from karnak_core.config.models import Configuration
 from karnak_core.config.tls import ClientTLS
 from karnak_core.model import Authenticator
+from karnak_core.spool import expiring
 from karnak_core.tls.errors import TlsFileError
 from karnak_core.tls.files import expires_at
+
+logger = logging.getLogger(__name__)
+
+#: ms since 1970: the end of the year 9999
+LAST = 253_402_300_799_999
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,7 +29,8 @@ class Expiry:
 
     #: certificate or token
     kind: str
-    #: what uses it: ``listener``, ``NODE/DESTINATION``, or the name of an authenticator
+    #: what uses it: ``listener``, ``NODE/DESTINATION``, the name of an authenticator, or
+    #: ``NODE/DESTINATION FOLLOW-UP: WHAT``
     of: str
     #: ms since 1970; None: that cannot be seen
     at: int | None
@@ -52,10 +63,35 @@ def tokens(authenticators: Mapping[str, Authenticator]) -> Iterator[Expiry]:
             yield Expiry(kind="token", of=name, at=at)
 
 
-def of_follow_ups(known: Iterable[tuple[tuple[str, str, str], str, float]]) -> Iterator[Expiry]:
-    """Yield what follow-ups know of their tokens: whose, what, and seconds since 1970."""
-    for (node, destination, part), name, at in known:
-        yield Expiry(kind="token", of=f"{node}/{destination} {part}: {name}", at=int(at * 1000))
+def of_follow_ups(connection: sa.Connection, configuration: Configuration) -> Iterator[Expiry]:
+    """Yield the tokens of follow-ups, as far as anybody has been told by now when they expire."""
+    secrets = {
+        (node.ae_title, destination.name, key): part.secrets_digest
+        for node in configuration.forward_nodes
+        for destination in node.destinations
+        for key, part in by_key(destination.follow_ups).items()
+    }
+    for known in expiring.read(connection):
+        # of one that was replaced it is of no interest any more
+        if secrets.get(known.of) == known.secrets:
+            node, destination, part = known.of
+            yield Expiry(kind="token", of=f"{node}/{destination} {part}: {known.name}", at=known.at)
+
+
+def said_by(part: object) -> Mapping[str, int | None]:
+    """Return what an open follow-up says of what it authorizes itself with: what, and ms since 1970.
+
+    None: it has none, or the peer did not say. Nothing, where it does not offer it, does not know yet, or fails.
+    """
+    ask = getattr(part, "expiries", None)
+    if ask is None:
+        return {}
+    try:
+        return {str(name): at if at is None else max(0, min(int(at), LAST)) for name, at in ask().items()}
+    except Exception:
+        # whatever it is: what it does after deliveries is done all the same
+        logger.exception("a follow-up cannot say when its tokens expire")
+        return {}
 
 
 def _certificate(of: str, path: str) -> Expiry:

@@ -12,6 +12,7 @@ from karnak_core.config.models import Destination
 from karnak_core.errors import DeliveryError, Misconfigured, Unreachable
 from karnak_core.kinds import Kind
 from karnak_core.model import FollowUp, OpenContext
+from karnak_core.monitor.expiries import said_by
 from karnak_core.spool.follow_ups import Part
 
 logger = logging.getLogger(__name__)
@@ -51,6 +52,8 @@ class FollowUpPart:
         self._active = 0
         self._retired = False
         self._troubled = False
+        #: what the ledger knows from here of when its tokens expire
+        self._kept: Mapping[str, int | None] = {}
 
     def same_as(self, other: FollowUpPart) -> bool:
         """Say whether the other one does the same in the same way."""
@@ -60,11 +63,15 @@ class FollowUpPart:
         rule = self.first, self.longest, self.give_up_after
         return self.configured, rule, self._used, self._context
 
-    def expiries(self) -> Mapping[str, float]:
-        """Return what the open part says of it; nothing, while it is not open."""
-        ask = getattr(self._part, "expiries", None)
-        found: Mapping[str, float] = ask() if ask is not None else {}
-        return found
+    def news(self) -> Mapping[str, int | None]:
+        """Return when what it authorizes itself with expires, as the ledger does not know yet; see ``said_by``."""
+        # of one that was replaced it is of no interest any more
+        said = {} if self._retired or self._part is None else said_by(self._part)
+        return {name: at for name, at in said.items() if name not in self._kept or self._kept[name] != at}
+
+    def keeps(self, news: Mapping[str, int | None]) -> None:
+        """Note that the ledger knows it."""
+        self._kept = {**self._kept, **news}
 
     def take(self, due: int) -> int:
         """Return how many more threads may be at work, for so much that is due, and count them."""

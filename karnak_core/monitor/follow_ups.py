@@ -25,7 +25,7 @@ from karnak_core.model import now_ms
 from karnak_core.monitor.follow_up_part import FollowUpPart
 from karnak_core.monitor.telling import OpenContexts, back_off
 from karnak_core.original import LazyHeader
-from karnak_core.spool import follow_ups
+from karnak_core.spool import expiring, follow_ups
 from karnak_core.spool.doorbell import Doorbell
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.follow_ups import FollowUpRow, Part
@@ -71,6 +71,8 @@ class FollowUps:
         self._owner = owner
         self._version: int | None = None
         self._parts: dict[Part, FollowUpPart] = {}
+        #: which this version of the configuration was the first to have; None: not known, after a start
+        self._new: set[Part] | None = None
         #: with other settings since, and what waits for them not yet woken
         self._changed: set[Part] = set()
         #: held while leasing: what we have leased is in ``_under_way``, or nobody knows
@@ -121,13 +123,6 @@ class FollowUps:
                 if some.first > now:
                     wait = min(wait, (some.first - now) / 1000)
         return wait
-
-    def expiries(self) -> list[tuple[Part, str, float]]:
-        """Return when what follow-ups authorize themselves with expires: whose, what, and seconds since 1970.
-
-        Only of those that know by now.
-        """
-        return [(key, name, at) for key, part in list(self._parts.items()) for name, at in part.expiries().items()]
 
     def _begin(self, part: FollowUpPart, stop: threading.Event) -> None:
         thread = threading.Thread(target=self._work, args=(part, stop), name="/".join(part.key), daemon=True)
@@ -214,6 +209,7 @@ class FollowUps:
 
     def _settle(self, part: FollowUpPart, row: FollowUpRow, result: Result, *, recovered: bool) -> list[str]:
         removable: list[str] = []
+        news = part.news()
         with self._database.write() as connection:
             match result.error:
                 case None:
@@ -238,6 +234,8 @@ class FollowUps:
                         logger.error("follow-up %s of %s/%s failed: %s", part.key[2], *part.key[:2], error.reason)
             if recovered:
                 follow_ups.due_now(connection, part.key)
+            expiring.keep(connection, part.key, part.configured.secrets_digest, news)
+        part.keeps(news)
         return removable
 
     def _follow(self) -> None:
@@ -260,6 +258,7 @@ class FollowUps:
             else:
                 before.retire()
                 self._changed.add(of)
+        self._new = None if self._version is None else parts.keys() - self._parts.keys()
         self._parts, self._version = parts, version
 
     def _wake_changed(self) -> None:
@@ -290,7 +289,11 @@ class FollowUps:
         successors = [
             part
             for part in self._parts.values()
-            if part.key[:2] == of[:2] and not part.configured.name and of[2].startswith(f"{part.configured.type}-")
+            if part.key[:2] == of[:2]
+            and not part.configured.name
+            and of[2].startswith(f"{part.configured.type}-")
+            # one that was there beside it is not what has become of it
+            and (self._new is None or part.key in self._new)
         ]
         # its keys were changed, and so its key, which is made of them
         successor = successors[0].key[2] if len(successors) == 1 else None

@@ -11,7 +11,7 @@ from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.model import now_ms
 from karnak_core.pseudonyms import store as pseudonyms
-from karnak_core.spool import follow_ups, notices, retention, unneeded, watches
+from karnak_core.spool import expiring, follow_ups, notices, retention, unneeded, watches
 from karnak_core.spool.afterwards import AHEAD
 from karnak_core.spool.files import SpoolFolder
 
@@ -45,9 +45,24 @@ class Housekeeping:
         counts["instance that nothing needs"] = self._forget_left()
         with self._database.write() as connection:
             counts["expired pseudonym"] = pseudonyms.forget_expired(connection)
+        counts["follow-up that is no more"] = self._forget_expiries()
         if any(counts.values()):
             told = ", ".join(f"{count} of {name.replace('_', ' ')}" for name, count in counts.items() if count)
             logger.info("housekeeping: forgotten: %s", told)
+
+    def _forget_expiries(self) -> int:
+        """Forget when the tokens of follow-ups expire that are not configured any more; return of how many."""
+        if not self._following.is_up_to_date():
+            # it may be a new one
+            return 0
+        parts = {
+            (node.ae_title, destination.name, key)
+            for node in self._following.configuration.forward_nodes
+            for destination in node.destinations
+            for key in by_key(destination.follow_ups)
+        }
+        with self._database.write() as connection:
+            return expiring.forget_all_but(connection, parts)
 
     def _forget_left(self) -> int:
         """Remove what could not be removed with the last that needed it, as others were at it; return how many."""

@@ -11,7 +11,6 @@ from typing import Protocol
 from karnak_core.config.store import Following
 from karnak_core.database import Database
 from karnak_core.monitor.endpoint import Endpoint
-from karnak_core.monitor.expiries import of_follow_ups
 from karnak_core.monitor.follow_ups import FollowUps
 from karnak_core.monitor.housekeeping import Housekeeping
 from karnak_core.monitor.notices import StudyWatch
@@ -54,12 +53,7 @@ def make_loops(around: Surroundings) -> Mapping[str, Loop]:
         "study watch": StudyWatch(around.database, around.following),
         "notifications": Teller(around.database, around.following, around.contexts, around.owner),
         "metrics and health": Endpoint(
-            around.database,
-            around.folder,
-            around.following,
-            around.contexts,
-            around.data_directory,
-            lambda: of_follow_ups(follow_ups.expiries()),
+            around.database, around.folder, around.following, around.contexts, around.data_directory
         ),
         "housekeeping": Housekeeping(around.database, around.folder, around.following),
     }

@@ -36,7 +36,7 @@ class Numbers(Collector):
         version: int,
     ) -> None:
         self._standing = standing
-        self._expiries = list(expiries)
+        self._expiries = [*expiries, *standing.follow_up_expiries]
         #: (node, destination) -> attempts of what is open, transport failures in a row
         self._attempts = attempts
         self._version = version

@@ -15,7 +15,7 @@ from karnak_core.config.models import Configuration, Destination
 from karnak_core.database import Database
 from karnak_core.database.tables import instance, refusal
 from karnak_core.model import Health, now_ms
-from karnak_core.monitor.expiries import Expiry
+from karnak_core.monitor.expiries import Expiry, of_follow_ups
 from karnak_core.spool import health, room, standing, tallies
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.standing import LiveProcess, Open
@@ -53,6 +53,8 @@ class Standing:
     follow_ups: Sequence[Open]
     notifications: Sequence[Open]
     refusals: Sequence[Any]
+    #: the tokens of follow-ups, as it was told last
+    follow_up_expiries: Sequence[Expiry] = ()
 
     @property
     def accepting(self) -> bool:
@@ -79,6 +81,7 @@ def look(database: Database, configuration: Configuration, folder: SpoolFolder) 
             follow_ups=standing.open_follow_ups(connection),
             notifications=standing.open_notifications(connection),
             refusals=connection.execute(sa.select(refusal).order_by(refusal.c.last_at.desc()).limit(REFUSALS)).all(),
+            follow_up_expiries=list(of_follow_ups(connection, configuration)),
         )
 
 
@@ -98,7 +101,13 @@ def runs(data_directory: Path) -> bool:
 
 
 def as_json(found: Standing, *, running: bool, expiries: Iterable[Expiry]) -> dict[str, Any]:
-    """Return what ``status --json`` prints; the names are a contract."""
+    """Return what ``status --json`` prints; the names are a contract.
+
+    Parameters
+    ----------
+    expiries
+        What expires beside the tokens of follow-ups.
+    """
     now = now_ms()
     return {
         "destinations": [_destination_json(one) for one in found.destinations],
@@ -125,7 +134,7 @@ def as_json(found: Standing, *, running: bool, expiries: Iterable[Expiry]) -> di
                 "seconds": None if one.at is None else (one.at - now) / 1000,
                 "problem": one.problem,
             }
-            for one in expiries
+            for one in (*expiries, *found.follow_up_expiries)
         ],
         "refused_associations": [
             {

@@ -17,6 +17,7 @@ from karnak_core.database.tables import instance
 from karnak_core.errors import Misconfigured, Permanent, Retryable, Unreachable
 from karnak_core.monitor import follow_ups as follow_ups_module
 from karnak_core.monitor.follow_up_part import AT_ONCE
+from karnak_core.spool import follow_ups as follow_ups_table
 from karnak_core.spool import leases, processes, retention
 
 
@@ -163,6 +164,32 @@ def test_follow_up_without_a_name_whose_keys_were_changed_goes_on_with_what_wait
     setting.start()
     setting.wait(lambda: setting.states() == {"done": 1})
     assert setting.rows()[0].part != before
+
+
+def test_follow_up_without_a_name_that_was_removed_is_not_taken_for_the_one_that_is_left(setting: Setting) -> None:
+    setting.configure({"type": "one"}, {"type": "one", "speed": 2})
+    setting.follow()
+    removed, _ = (one.key for one in setting.following.configuration.forward_nodes[0].destinations[0].follow_ups)
+    setting.loop.look(setting.stop)
+    setting.send("1", removed)
+    setting.configure({"type": "one", "speed": 2})
+    setting.follow()
+    setting.start()
+    setting.wait(lambda: setting.states() == {"failed": 1})
+    assert setting.rows()[0].reason == "was removed from the configuration"
+    assert setting.one.calls == []
+
+
+def test_very_much_that_waits_for_what_was_removed_fails_in_pieces(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(follow_ups_table, "CHUNK", 2)
+    for number in range(5):
+        setting.send(str(number), "one")
+    setting.configure({"type": "two", "name": "two"})
+    setting.follow()
+    setting.start()
+    setting.wait(lambda: setting.states() == {"failed": 5})
 
 
 def test_newer_follow_up_that_this_process_does_not_know_yet_is_no_removed_one(setting: Setting) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,9 +12,10 @@ import sqlalchemy as sa
 
 from karnak_core.config.models import Configuration, Storage
 from karnak_core.database import Database
-from karnak_core.database.tables import follow_up, notification, pseudonym, study_watch
+from karnak_core.database.tables import follow_up, follow_up_expiry, notification, pseudonym, study_watch
 from karnak_core.model import now_ms
 from karnak_core.monitor.housekeeping import Housekeeping
+from karnak_core.spool import expiring
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.retention import CHUNK, DAY_MS, forget_afterwards
 
@@ -23,6 +25,10 @@ WHERE = {"forward_node": "FORWARD", "destination": "pacs", "part": "part"}
 @dataclass
 class Follows:
     configuration: Configuration
+    newest: bool = True
+
+    def is_up_to_date(self) -> bool:
+        return self.newest
 
 
 def follow(database: Database, subject: str, *, days_ago: float, **values: Any) -> None:
@@ -39,6 +45,20 @@ def follow(database: Database, subject: str, *, days_ago: float, **values: Any) 
 def left(database: Database, column: sa.Column[Any]) -> list[Any]:
     with database.read() as connection:
         return sorted(connection.execute(sa.select(column)).scalars())
+
+
+def test_expiry_of_tokens_goes_with_the_follow_up_once_it_is_known_that_it_was_removed(
+    database: Database, tmp_path: Path
+) -> None:
+    with database.write() as connection:
+        expiring.keep(connection, ("FORWARD", "pacs", "removed"), "aaaaaa", {"token": 1})
+    follows: Any = Follows(Configuration(), newest=False)
+    housekeeping = Housekeeping(database, SpoolFolder(tmp_path), follows)
+    housekeeping.keep()
+    assert left(database, follow_up_expiry.c.part) == ["removed"]
+    follows.newest = True
+    housekeeping.keep()
+    assert left(database, follow_up_expiry.c.part) == []
 
 
 def test_follow_ups_are_forgotten_by_days_and_never_while_somebody_has_to_decide(database: Database) -> None:

@@ -17,15 +17,16 @@ import requests
 import sqlalchemy as sa
 from prometheus_client.parser import text_string_to_metric_families
 
-from karnak_core.config.models import ClinicalLog, Configuration, ForwardNode, Monitoring, Storage
+from karnak_core.config.afterwards import FollowUp
+from karnak_core.config.models import ClinicalLog, Configuration, Destination, ForwardNode, Monitoring, Storage
+from karnak_core.config.parts import Model
 from karnak_core.database import Database
-from karnak_core.database.tables import follow_up, process
+from karnak_core.database.tables import follow_up, notification, process
 from karnak_core.errors import KarnakError
 from karnak_core.model import Header, OpenContext, Outcome, Outgoing, State, now_ms
 from karnak_core.monitor.endpoint import Endpoint
-from karnak_core.monitor.expiries import of_follow_ups
 from karnak_core.monitor.small_http import AT_ONCE, Answer, SmallServer
-from karnak_core.spool import health, leases
+from karnak_core.spool import expiring, health, leases
 from karnak_core.spool.files import SpoolFolder
 from karnak_core.spool.record import Received, record
 from karnak_core.testing import make_file, run_gateway, send, wait_until
@@ -76,11 +77,8 @@ class Site:
         (data / "node-id").write_text("here\n")
         self.follows = Follows(Configuration(monitoring=Monitoring(port=0), storage=Storage(reserve=0)))
         self.contexts = Contexts()
-        self.of_follow_ups: list[tuple[tuple[str, str, str], str, float]] = []
         follows: Any = self.follows
-        self.endpoint = Endpoint(
-            database, self.folder, follows, self.contexts, data, lambda: of_follow_ups(self.of_follow_ups)
-        )
+        self.endpoint = Endpoint(database, self.folder, follows, self.contexts, data)
 
     def get(self, path: str, **options: Any) -> requests.Response:
         assert self.endpoint.listening.wait(60)
@@ -201,7 +199,14 @@ def test_nothing_identifies_a_patient_or_a_peer(site: Site) -> None:
                 subject="2.25.88888", state="failed", reason=PATIENT, not_before=1, created_at=1, sent={},
             )
         )  # fmt: skip
+        connection.execute(
+            sa.insert(notification).values(
+                forward_node="FORWARD", destination="pacs", part="mail", study_instance_uid="2.25.77777",
+                state="failed", reason=PATIENT, not_before=1, created_at=1, summary={},
+            )
+        )  # fmt: skip
     text = site.get("/metrics").text + site.get("/readyz").text
+    assert 'karnak_notifications_open{destination="pacs",forward_node="FORWARD",part="mail",state="failed"} 1.0' in text
     assert 'karnak_follow_ups_open{destination="pacs",forward_node="FORWARD",part="album",state="failed"} 1.0' in text
     for word in (PATIENT, "Secret", "2.25.", "10.1.2.3", "CT1"):
         assert word not in text
@@ -210,7 +215,16 @@ def test_nothing_identifies_a_patient_or_a_peer(site: Site) -> None:
 def test_when_tokens_expire_is_told_where_it_is_known(site: Site) -> None:
     at = int(datetime(2030, 1, 1, tzinfo=UTC).timestamp())
     site.contexts.authenticators = {"archive": Token(at * 1000), "broken": Token(None), "other": object()}
-    site.of_follow_ups = [(("FORWARD", "cloud", "album"), "source token", 2e9)]
+    album = FollowUp(name="album", type="album", options=Model())
+    cloud = Destination(name="cloud", type="stow", options=Model(), follow_ups=(album,))
+    node = ForwardNode(ae_title="FORWARD", destinations=(cloud,))
+    site.follows.configuration = site.follows.configuration.model_copy(update={"forward_nodes": (node,)})
+    with site.database.write() as connection:
+        told: dict[str, int | None] = {"source token": 2_000_000_000_000}
+        expiring.keep(connection, ("FORWARD", "cloud", "album"), album.secrets_digest, told)
+        # as it was before another token was configured, and of another follow-up
+        expiring.keep(connection, ("FORWARD", "cloud", "album"), "before", {"destination token": 1})
+        expiring.keep(connection, ("FORWARD", "cloud", "removed"), album.secrets_digest, told)
     found = {key: value for key, value in site.metrics().items() if key[0].startswith("karnak_token")}
     name = "karnak_token_expiry_timestamp_seconds"
     assert found == {
