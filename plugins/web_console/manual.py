@@ -62,8 +62,9 @@ class Page:
     @property
     def first_words(self) -> str:
         """Return its first sentence."""
-        paragraph = self.sections[0].text.strip().partition("\n\n")[0].replace("\n", " ")
-        return _plain(re.split(r"(?<=[.:]) ", paragraph, maxsplit=1)[0])
+        text = next((one.text.strip() for one in self.sections if one.text.strip()), "")
+        paragraph = text.partition("\n\n")[0].replace("\n", " ")
+        return f"{_plain(re.split(r'[.:](?: |$)', paragraph, maxsplit=1)[0])}."
 
 
 @dataclass(frozen=True, kw_only=True)

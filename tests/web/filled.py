@@ -47,7 +47,13 @@ SECRETS = (
 
 def fill(app: ConsoleApp, text: str = LONG_WORDS) -> None:
     """Have something on every page; what people may write and what stands in data sets has ``text`` in it."""
-    app.console.change(lambda _: _document(text), expected_version=None, author="somebody", comment=text[:100])
+
+    def change(before: dict[str, Any]) -> dict[str, Any]:
+        new = _document(text)
+        # the section of the console itself stays
+        return {**new, "plugins": {**before.get("plugins", {}), **new.get("plugins", {})}}
+
+    app.console.change(change, expected_version=None, author="somebody", comment=text[:100])
     _deliveries(app, text)
     # what turns text round is refused here
     plain = text.replace(SCRIPTS[-1], "").strip()

@@ -125,6 +125,6 @@ def test_a_filter_works_by_keyboard_is_announced_and_kept_over_a_reload(
     check_accessibility(page)
     # without a script the button does it
     box.fill("folder")
-    page.keyboard.press("Enter")
-    page.wait_for_url("**state=disabled")
-    assert page.get_by_role("link", name="disk").is_visible()
+    with page.expect_navigation(url="**q=folder&state=disabled"):
+        page.keyboard.press("Enter")
+    page.get_by_role("link", name="disk").wait_for()

@@ -19,9 +19,15 @@ showTheme();
 
 // ---- the navigation on small screens ----
 const menu = document.querySelector("[data-menu]");
-menu?.addEventListener("click", () => {
-  const open = document.body.classList.toggle("menu-open");
+function showMenu(open) {
+  document.body.classList.toggle("menu-open", open);
   menu.setAttribute("aria-expanded", String(open));
+}
+menu?.addEventListener("click", () => showMenu(!document.body.classList.contains("menu-open")));
+document.addEventListener("keydown", (event) => {
+  if (event.key !== "Escape" || !document.body.classList.contains("menu-open")) return;
+  showMenu(false);
+  menu.focus();
 });
 
 // ---- times in the browser's zone ----
@@ -61,6 +67,22 @@ function takeFocus(root) {
 function say(text) {
   document.getElementById("announcements").textContent = text;
 }
+
+// what the page before has done: what is there from the beginning no reader says by itself
+const done = [...document.querySelectorAll("main > .flash")].map((one) => one.textContent.trim()).join(" ");
+if (done) setTimeout(() => say(done), 300);
+
+// ---- from a problem in the list to its field, which may be folded away ----
+document.addEventListener("click", (event) => {
+  const link = event.target.closest(".flash a[href^='#']");
+  const field = link && document.getElementById(decodeURIComponent(link.hash.slice(1)));
+  if (!field) return;
+  event.preventDefault();
+  for (let part = field.closest("details"); part; part = part.parentElement.closest("details")) part.open = true;
+  const box = field.matches("input, select, textarea, button") ? field : field.querySelector("input, select, textarea") ?? field;
+  box.scrollIntoView({ block: "center" });
+  box.focus({ preventScroll: true });
+});
 
 // ---- dialogs: data-open="#id" opens one, data-close closes it ----
 const dialog = document.getElementById("confirm");
@@ -152,9 +174,12 @@ document.addEventListener("htmx:after:request", (event) => {
   if (event.detail.ctx?.response?.raw?.status === 401) location.reload();
 });
 let announced = "";
-document.addEventListener("htmx:after:swap", () => {
+document.addEventListener("htmx:after:swap", (event) => {
   showTimes(document);
   fitTables();
+  // what is wrong with a form that was sent; a part that follows by itself never takes the focus
+  const sent = event.detail.ctx?.sourceElement;
+  if (sent?.matches?.("form[method='post']")) takeFocus(document);
   // what a filter has left, said once, not at every look
   const text = document.querySelector("[data-announce]")?.dataset.announce ?? "";
   if (text && text !== announced) say(text);
