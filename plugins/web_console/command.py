@@ -39,7 +39,8 @@ def list_users(as_json: bool, place: Place) -> None:
     if as_json:
         for user in found:
             times = {"created_at": iso(user.created_at), "signed_in_at": iso(user.signed_in_at)}
-            click.echo(json.dumps({**asdict(user), **times, "roles": sorted(user.roles)}, ensure_ascii=False))
+            told_of = {name: value for name, value in asdict(user).items() if name != "subject"}
+            click.echo(json.dumps({**told_of, **times, "roles": sorted(user.roles)}, ensure_ascii=False))
         return
     rows = [(one.name, ", ".join(sorted(one.roles)), _state(one), moment(one.signed_in_at) or "never") for one in found]
     console().print(table(("name", "roles", "state", "signed in last"), rows))

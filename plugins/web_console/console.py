@@ -92,7 +92,7 @@ class Console:
         expected_version
             The version that somebody looked at; None: whatever applies.
         author
-            Who, for the history; a text is somebody without rights beyond those to change the configuration.
+            Who, for the history: the identity of the request, whose rights count; a text is the gateway itself.
         comment
             What for, in a few words, for the history; at most 255 characters.
         noted

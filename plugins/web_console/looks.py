@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
 
 #: ms that a look lasts
@@ -16,11 +18,17 @@ class Looks:
         self._lock = threading.Lock()
         self._noted: dict[tuple[str, str], int] = {}
 
-    def begins(self, who: str, where: str, now: int) -> bool:
-        """Say whether this look is to be written down: it is the first, or the last is over (``now``: ms)."""
+    @contextmanager
+    def once(self, who: str, where: str, now: int) -> Iterator[bool]:
+        """Say whether this look is to be written down: it is the first, or the last is over (``now``: ms).
+
+        It is remembered when what is done inside has ended well: written down, that is. Of two at once both are.
+        """
+        look = (who, where)
         with self._lock:
-            self._noted = {look: at for look, at in self._noted.items() if 0 <= now - at < LASTS}
-            if (who, where) in self._noted:
-                return False
-            self._noted[who, where] = now
-            return True
+            self._noted = {one: at for one, at in self._noted.items() if 0 <= now - at < LASTS}
+            new = look not in self._noted
+        yield new
+        if new:
+            with self._lock:
+                self._noted[look] = now

@@ -10,7 +10,7 @@ from karnak_core.deidentify import secret_from_text, secret_to_text
 from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
 from karnak_core.projects import rows
 from karnak_core.projects.rows import StoredSecret
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import audit, recorded
 from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.refusals import Refused
@@ -63,20 +63,22 @@ def add(console: Console, user: Identity, name: str, text: str | None) -> int:
     project = _changeable(console, name)
     try:
         secret = None if text is None else secret_from_text(text.strip())
-        number = rows.add(console.database, console.vault, project.name, secret, user.name)
+        with recorded(console, user) as (database, write_down):
+            number = rows.add(database, console.vault, project.name, secret, user.name)
+            word = "generate" if text is None else "set"
+            write_down(word, f"secret {number} of project {name}", "it is active")
     except (ValueError, rows.AlreadyThere) as error:
         raise ConfigurationError([ConfigProblem(place="secret", message=str(error))]) from None
-    word = "generate" if text is None else "set"
-    audit(console, user, word, f"secret {number} of project {name}", "it is active")
     return number
 
 
 def activate(console: Console, user: Identity, name: str, number: int) -> bool:
     """Make an older secret the active one; False: it is already. Raises NotFound, and Refused as `add` does."""
     project = _changeable(console, name)
-    changed = rows.activate(console.database, console.vault, project.name, number, user.name)
-    if changed:
-        audit(console, user, "activate", f"secret {number} of project {name}")
+    with recorded(console, user) as (database, write_down):
+        changed = rows.activate(database, console.vault, project.name, number, user.name)
+        if changed:
+            write_down("activate", f"secret {number} of project {name}")
     return changed
 
 

@@ -119,7 +119,7 @@ def changes(program: Client) -> dict[str, tuple[str, str, Any]]:
 def test_change_of_what_somebody_else_changed_is_refused_and_nothing_is_lost(console_app: ConsoleApp, of: str) -> None:
     profiles = [{"text": PROFILE.format(name="research")}]
     with_node(console_app, FOLDER, profiles=profiles)
-    program = console_app.with_token("read", "configuration")
+    program = console_app.with_token("read", "configuration", "users")
     seen = program.get(f"{API}/configuration", headers={"Accept": "application/json"}).headers["etag"]
     with_node(console_app, {**FOLDER, "directory": "theirs"}, profiles=profiles)
     theirs = document(console_app)
@@ -154,9 +154,9 @@ def test_token_does_no_more_than_its_user_may_now(console_app: ConsoleApp) -> No
     assert program.get(f"{API}/configuration").status_code == 200
     admin = console_app.with_token("users", name="admin")
     (found,) = [one for one in admin.get(f"{API}/users").json()["items"] if one["name"] == "was-admin"]
-    assert admin.patch(f"{API}/users/{found['id']}", json={"roles": ["user"]}).is_success
+    assert admin.patch(f"{API}/users/{found['id']}", json={"roles": ["user"]}, headers={"If-Match": "*"}).is_success
     check_problem(program.get(f"{API}/configuration"), 403)
-    assert admin.patch(f"{API}/users/{found['id']}", json={"disabled": True}).is_success
+    assert admin.patch(f"{API}/users/{found['id']}", json={"disabled": True}, headers={"If-Match": "*"}).is_success
     check_problem(program.get(f"{API}/configuration"), 401)
 
 

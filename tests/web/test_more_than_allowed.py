@@ -35,7 +35,10 @@ def test_who_may_change_the_configuration_cannot_say_who_signs_in(
     before = console_app.console.version
     answer = road(client, plugins)
     assert answer.status_code == 403
-    assert "this needs the scope users: plugins.web_console says who may sign in" in answer.json()["detail"]
+    assert (
+        "this needs the scope users: plugins.web_console would be another, which says who may sign in"
+        in answer.json()["detail"]
+    )
     assert console_app.console.version == before
     assert road(console_app.with_token("read", "configuration", "users"), plugins).status_code == 200
 

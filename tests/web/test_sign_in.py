@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -228,7 +229,9 @@ def test_a_disabled_user_is_out_at_once(console_app: ConsoleApp) -> None:
     admin, other = console_app.signed_in(), console_app.signed_in("other")
     user = next(row for row in admin.get("/users").text.splitlines() if ">other</a>" in row).split("/users/")[1]
     number = user.split('"')[0]
-    assert admin.submit(f"/users/{number}", {"roles": "admin", "disabled": "on"}).status_code == 303
+    seen = re.search(r'name="seen" value="([^"]+)"', admin.get(f"/users/{number}").text)
+    assert seen
+    assert admin.submit(f"/users/{number}", {"roles": "admin", "disabled": "on", "seen": seen[1]}).status_code == 303
     assert other.get("/overview").status_code == 303
     assert attempt(console_app.client(), "other").status_code == 401
 

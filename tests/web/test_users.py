@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
-from web_support import PASSWORD, ConsoleApp
+from web_support import PASSWORD, Client, ConsoleApp
 
 from karnak_core.database.access import audit
 from karnak_core.errors import Conflict
@@ -19,6 +19,13 @@ from karnak_plugins.web_console.access.roles import Role, Scope
 def number_of(console_app: ConsoleApp, name: str) -> int:
     with console_app.console.database.read() as connection:
         return next(user.id for user in users.all_users(connection) if user.name == name)
+
+
+def seen_of(client: Client, number: int) -> dict[str, str]:
+    """Return the hidden field of a user's page."""
+    found = re.search(r'name="seen" value="([^"]+)"', client.get(f"/users/{number}").text)
+    assert found
+    return {"seen": found[1]}
 
 
 def test_a_user_is_added_with_a_password_that_is_shown_once(console_app: ConsoleApp) -> None:
@@ -83,7 +90,8 @@ def test_a_deleted_user_is_gone_with_sessions_and_tokens(console_app: ConsoleApp
     admin, sara = console_app.signed_in(), console_app.signed_in("sara", "admin")
     program = console_app.with_token("read", name="sara")
     assert program.get("/api/v1/status").status_code == 200
-    assert admin.submit(f"/users/{number_of(console_app, 'sara')}/delete").headers["Location"] == "/users"
+    number = number_of(console_app, "sara")
+    assert admin.submit(f"/users/{number}/delete", seen_of(admin, number)).headers["Location"] == "/users"
     assert "sara is deleted." in admin.get("/users").text
     assert sara.get("/overview").status_code == 303
     assert program.get("/api/v1/status").status_code == 401
@@ -94,7 +102,9 @@ def test_nobody_locks_themselves_out(console_app: ConsoleApp) -> None:
     number = number_of(console_app, "admin")
     assert admin.submit(f"/users/{number}/delete").status_code == 409
     assert admin.submit(f"/users/{number}", {"roles": "admin", "disabled": "on"}).status_code == 409
-    assert admin.submit(f"/users/{number}", {"roles": "user"}).status_code == 409
+    answer = admin.submit(f"/users/{number}", {"roles": "user", **seen_of(admin, number)})
+    assert answer.status_code == 409
+    assert "obody would be left who is an admin" in answer.text
     assert admin.submit(f"/users/{number}/password").status_code == 409
     assert admin.get("/users").status_code == 200
 
@@ -111,6 +121,27 @@ def test_an_admin_who_may_sign_in_is_always_left(console_app: ConsoleApp) -> Non
         assert users.get(connection, other.id).roles == {Role.ADMIN}
 
 
+def test_a_page_from_before_lets_nobody_in_again_who_was_shut_out(console_app: ConsoleApp) -> None:
+    first, second = console_app.signed_in(), console_app.signed_in("second", "admin")
+    number = console_app.add_user("sara", "admin").id
+    before = seen_of(second, number)
+    shut_out = {"roles": "user", "disabled": "on", **seen_of(first, number)}
+    assert first.submit(f"/users/{number}", shut_out).status_code == 303
+    for path, fields in (
+        (f"/users/{number}", {"roles": "admin", "display_name": "S."}),
+        (f"/users/{number}/delete", {}),
+    ):
+        for seen in (before, {}):
+            answer = second.submit(path, {**fields, **seen})
+            assert answer.status_code == 409
+            assert "Nothing is changed: somebody else has changed sara meanwhile" in answer.text
+            assert re.search(r'name="disabled"[^>]* checked', answer.text), "it is shown as it is now"
+    with console_app.console.database.read() as connection:
+        user = users.get(connection, number)
+    assert (user.disabled, user.roles) == (True, {Role.USER})
+    assert second.submit(f"/users/{number}/delete", seen_of(second, number)).status_code == 303
+
+
 # ---- the API -----------------------------------------------------------------------------------------------------
 
 
@@ -121,16 +152,23 @@ def test_users_by_the_api(console_app: ConsoleApp) -> None:
     user = added.json()["user"]
     assert (user["name"], user["roles"], user["must_change"]) == ("sara", ["user"], True)
     path = f"/api/v1/users/{user['id']}"
-    changed = program.patch(path, json={"roles": ["investigator"], "display_name": "Sara"})
+    seen = {"If-Match": program.get(path).headers["ETag"]}
+    change = {"roles": ["investigator"], "display_name": "Sara"}
+    changed = program.patch(path, json=change, headers=seen)
     assert (changed.json()["roles"], changed.json()["display_name"]) == (["investigator"], "Sara")
     assert program.get(path).json() == changed.json()
+    assert program.get(path).headers["ETag"] == changed.headers["ETag"]
+    assert program.patch(path, json=change, headers=seen).status_code == 412
+    assert program.delete(path, headers=seen).status_code == 412
+    assert program.patch(path, json=change).status_code == 428
+    assert program.delete(path).status_code == 428
     reset = program.post(f"{path}/password").json()
     assert reset["one_time_password"] != added.json()["one_time_password"]
     assert [one["name"] for one in program.get("/api/v1/users").json()["items"]] == ["program", "sara"]
-    assert program.delete(path).status_code == 204
-    assert program.delete(path).status_code == 404
+    assert program.delete(path, headers={"If-Match": changed.headers["ETag"]}).status_code == 204
+    assert program.delete(path, headers={"If-Match": "*"}).status_code == 404
     own = next(one for one in program.get("/api/v1/users").json()["items"] if one["name"] == "program")
-    assert program.delete(f"/api/v1/users/{own['id']}").status_code == 409
+    assert program.delete(f"/api/v1/users/{own['id']}", headers={"If-Match": "*"}).status_code == 409
 
 
 def test_no_answer_has_a_hash(console_app: ConsoleApp) -> None:

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import partial
 from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 
+from karnak_core.database import Database
 from karnak_core.database.access import audit as table
+from karnak_core.database.joined import Joined
 from karnak_core.model import now_ms
 from karnak_plugins.web_console.access.identity import Identity
 
 if TYPE_CHECKING:
     from karnak_plugins.web_console.console import Console
 
+#: writes an entry: the action, what it is done to, and the detail
+WriteDown = Callable[..., None]
 #: milliseconds that entries are kept
 KEPT = int(timedelta(days=3 * 366) / timedelta(milliseconds=1))
 
@@ -33,7 +40,7 @@ class Entry:
 
 
 def audit(console: Console, who: Identity | str, action: str, object: str, detail: str = "") -> None:
-    """Write down what somebody does, before the answer shows that it was done.
+    """Write down what somebody looks at or asks, before the answer shows it; a change is :func:`recorded`.
 
     Parameters
     ----------
@@ -48,6 +55,16 @@ def audit(console: Console, who: Identity | str, action: str, object: str, detai
     """
     with console.database.write() as connection:
         note(connection, who, action, object, detail)
+
+
+@contextmanager
+def recorded(console: Console, who: Identity | str) -> Iterator[tuple[Database, WriteDown]]:
+    """Give the database, inside a transaction, and what writes down the change that is made of it.
+
+    There is no change without its entry, and no entry without the change.
+    """
+    with console.database.write() as connection:
+        yield Joined(console.database, connection), partial(note, connection, who)
 
 
 def note(connection: sa.Connection, who: Identity | str, action: str, object: str, detail: str = "") -> None:

@@ -19,7 +19,7 @@ def require_for_change(author: Identity | str, before: Configuration, after: Con
     Parameters
     ----------
     author
-        A text is somebody without rights beyond those to change the configuration.
+        Who asks; a text is the gateway itself, which nobody has asked: requests have an identity.
 
     Raises
     ------
@@ -28,8 +28,9 @@ def require_for_change(author: Identity | str, before: Configuration, after: Con
     """
     if _of(before) == _of(after):
         return
-    if isinstance(author, str) or Scope.USERS not in author.scopes:
-        raise Refused(403, f"this needs the scope {Scope.USERS}: plugins.{SECTION} says who may sign in, and as what")
+    if not isinstance(author, str) and Scope.USERS not in author.scopes:
+        words = f"plugins.{SECTION} would be another, which says who may sign in, and as what"
+        raise Refused(403, f"this needs the scope {Scope.USERS}: {words}")
 
 
 def _of(configuration: Configuration) -> tuple[object, bool]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,6 +20,10 @@ from karnak_plugins.web_console.access.roles import Role, roles_in, written
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._@-]{0,63}")
 FIRST = "admin"
+
+
+class ChangedMeanwhile(Conflict):
+    """A user is not as somebody looked at any more; nothing is changed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +43,15 @@ class User:
     created_by: str
     #: last; None: never
     signed_in_at: int | None
+    #: at the identity provider: its issuer and the subject; None: is not from one
+    subject: str | None = field(default=None, repr=False)
+
+    @property
+    def state(self) -> str:
+        """A text that is another one when the user was changed, or is somebody else."""
+        facts = (self.id, self.created_at, self.name, self.display_name, written(self.roles), self.disabled)
+        text = "\0".join(map(str, facts))
+        return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
 def user_of(row: Any) -> User:
@@ -53,6 +67,7 @@ def user_of(row: Any) -> User:
         created_at=row.created_at,
         created_by=row.created_by,
         signed_in_at=row.signed_in_at,
+        subject=row.subject,
     )
 
 
@@ -140,8 +155,14 @@ def change(
     roles: Iterable[Role] | None = None,
     display_name: str | None = None,
     disabled: bool | None = None,
+    seen: str | None = None,
 ) -> User:
     """Change what is given; one who is disabled is signed out everywhere.
+
+    Parameters
+    ----------
+    seen
+        The ``state`` that was looked at; None: whatever it is.
 
     Raises
     ------
@@ -151,6 +172,8 @@ def change(
         A value is wrong.
     Conflict
         No one would be left who may do everything.
+    ChangedMeanwhile
+        The user is not as was looked at any more.
     """
     values: dict[str, Any] = {}
     if roles is not None or display_name is not None:
@@ -164,7 +187,7 @@ def change(
     if disabled is not None:
         values["disabled"] = disabled
     with database.write() as connection:
-        get(connection, user_id)
+        _require_same(get(connection, user_id), seen)
         if values:
             connection.execute(sa.update(console_user).where(console_user.c.id == user_id).values(values))
         _keep_an_admin(connection)
@@ -173,17 +196,30 @@ def change(
         return get(connection, user_id)
 
 
-def delete(database: Database, user_id: int) -> User:
-    """Remove a user with all sessions and tokens; raises NotFound, and Conflict as :func:`change`."""
+def delete(database: Database, user_id: int, *, seen: str | None = None) -> User:
+    """Remove a user with all sessions and tokens; ``seen`` and what is raised are as for :func:`change`."""
     with database.write() as connection:
         user = get(connection, user_id)
+        _require_same(user, seen)
         connection.execute(sa.delete(console_user).where(console_user.c.id == user_id))
         _keep_an_admin(connection)
         return user
 
 
 def reset_password(database: Database, user_id: int) -> str:
-    """Give a user a new password, to be changed at the next sign-in, and sign the user out; return it."""
+    """Give a user a new password, to be changed at the next sign-in, and sign the user out; return it.
+
+    Raises
+    ------
+    NotFound
+        There is no such user.
+    Conflict
+        The user has no password here.
+    """
+    with database.read() as connection:
+        user = get(connection, user_id)
+    if not user.has_password:
+        raise Conflict(f"{user.name} signs in by an identity provider, and has no password here")
     password = passwords.one_time()
     set_password(database, user_id, password, must_change=True)
     return password
@@ -207,6 +243,11 @@ def _problems(roles: frozenset[Role] | None, display_name: str) -> list[ConfigPr
     if len(display_name) > 128:
         problems.append(ConfigProblem(place="display_name", message="has more than 128 characters"))
     return problems
+
+
+def _require_same(user: User, seen: str | None) -> None:
+    if seen is not None and seen != user.state:
+        raise ChangedMeanwhile(f"somebody else has changed {user.name} meanwhile; look at it again")
 
 
 def _keep_an_admin(connection: sa.Connection) -> None:

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from karnak_core.tools import node_csv, node_lists
 from karnak_core.tools.nodes import GATEWAY_DESTINATIONS, WORKSTATION, DicomNode, Service, WebEndpoint
 from karnak_plugins.web_console import asking
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import recorded
 from karnak_plugins.web_console.access.identity import Identity, require_scope
 from karnak_plugins.web_console.api.changing import RESPONSES
 from karnak_plugins.web_console.resources import ConsoleOf, Page, SeenState, tag_state
@@ -113,8 +113,9 @@ def delete_group(
     group: Annotated[str, Path(max_length=64, pattern=NAMES)], user: Tools, console: ConsoleOf
 ) -> Response:
     """Remove every entry of a group."""
-    gone = node_lists.delete_group(console.database, group)
-    audit(console, user, "delete", f"node group {group}", f"{gone} entries")
+    with recorded(console, user) as (database, write_down):
+        gone = node_lists.delete_group(database, group)
+        write_down("delete", f"node group {group}", f"{gone} entries")
     return Response(status_code=204)
 
 
@@ -130,8 +131,9 @@ def list_nodes(_user: Tools, console: ConsoleOf, group: Group = None) -> Page[No
 @router.post("/nodes", status_code=201)
 def add_node(new: NodeIn, user: Tools, console: ConsoleOf, response: Response) -> NodeOut:
     """Add a DICOM node."""
-    stored = node_lists.save_node(console.database, DicomNode(**new.model_dump()))
-    audit(console, user, "add", f"node {stored.node}")
+    with recorded(console, user) as (database, write_down):
+        stored = node_lists.save_node(database, DicomNode(**new.model_dump()))
+        write_down("add", f"node {stored.node}")
     tag_state(response, stored.state)
     return _node_out(stored)
 
@@ -150,8 +152,9 @@ def export_nodes(_user: Tools, console: ConsoleOf, group: Group = None) -> Respo
 def import_nodes(given: ImportIn, user: Tools, console: ConsoleOf) -> ImportOut:
     """Import DICOM nodes from CSV: description,aetitle,hostname,port,nodeType,nodeGroup."""
     parsed = node_csv.parse_nodes(given.csv, group=given.group or None, force_group=given.force_group)
-    done = node_lists.import_nodes(console.database, parsed.entries, empty_first=given.replace)
-    audit(console, user, "import", "nodes", f"{done.added} added")
+    with recorded(console, user) as (database, write_down):
+        done = node_lists.import_nodes(database, parsed.entries, empty_first=given.replace)
+        write_down("import", "nodes", f"{done.added} added")
     return ImportOut(added=done.added, known=done.known, problems=list(parsed.problems))
 
 
@@ -169,8 +172,9 @@ def change_node(
     node_id: Number, change: NodeIn, user: Tools, console: ConsoleOf, seen: SeenState, response: Response
 ) -> NodeOut:
     """Put a DICOM node in the place of another one."""
-    stored = node_lists.save_node(console.database, DicomNode(**change.model_dump()), node_id, seen=seen)
-    audit(console, user, "change", f"node {stored.node}")
+    with recorded(console, user) as (database, write_down):
+        stored = node_lists.save_node(database, DicomNode(**change.model_dump()), node_id, seen=seen)
+        write_down("change", f"node {stored.node}")
     tag_state(response, stored.state)
     return _node_out(stored)
 
@@ -178,8 +182,9 @@ def change_node(
 @router.delete("/nodes/{node_id}", status_code=204, responses=RESPONSES)
 def delete_node(node_id: Number, user: Tools, console: ConsoleOf, seen: SeenState) -> Response:
     """Remove a DICOM node."""
-    gone = node_lists.delete_node(console.database, node_id, seen=seen)
-    audit(console, user, "delete", f"node {gone}")
+    with recorded(console, user) as (database, write_down):
+        gone = node_lists.delete_node(database, node_id, seen=seen)
+        write_down("delete", f"node {gone}")
     return Response(status_code=204)
 
 
@@ -193,8 +198,9 @@ def list_endpoints(_user: Tools, console: ConsoleOf, group: Group = None) -> Pag
 @router.post("/endpoints", status_code=201)
 def add_endpoint(new: EndpointIn, user: Tools, console: ConsoleOf, response: Response) -> EndpointOut:
     """Add a DICOMweb endpoint."""
-    stored = node_lists.save_endpoint(console.database, _endpoint(new))
-    audit(console, user, "add", f"endpoint {stored.id}")
+    with recorded(console, user) as (database, write_down):
+        stored = node_lists.save_endpoint(database, _endpoint(new))
+        write_down("add", f"endpoint {stored.id}")
     tag_state(response, stored.state)
     return _endpoint_out(stored)
 
@@ -211,8 +217,9 @@ def export_endpoints(_user: Tools, console: ConsoleOf, group: Group = None) -> R
 def import_endpoints(given: ImportIn, user: Tools, console: ConsoleOf) -> ImportOut:
     """Import DICOMweb endpoints from CSV: description,url,services,group."""
     parsed = node_csv.parse_endpoints(given.csv, group=given.group or None, force_group=given.force_group)
-    done = node_lists.import_endpoints(console.database, parsed.entries, empty_first=given.replace)
-    audit(console, user, "import", "endpoints", f"{done.added} added")
+    with recorded(console, user) as (database, write_down):
+        done = node_lists.import_endpoints(database, parsed.entries, empty_first=given.replace)
+        write_down("import", "endpoints", f"{done.added} added")
     return ImportOut(added=done.added, known=done.known, problems=list(parsed.problems))
 
 
@@ -230,8 +237,9 @@ def change_endpoint(
     endpoint_id: Number, change: EndpointIn, user: Tools, console: ConsoleOf, seen: SeenState, response: Response
 ) -> EndpointOut:
     """Put a DICOMweb endpoint in the place of another one."""
-    stored = node_lists.save_endpoint(console.database, _endpoint(change), endpoint_id, seen=seen)
-    audit(console, user, "change", f"endpoint {stored.id}")
+    with recorded(console, user) as (database, write_down):
+        stored = node_lists.save_endpoint(database, _endpoint(change), endpoint_id, seen=seen)
+        write_down("change", f"endpoint {stored.id}")
     tag_state(response, stored.state)
     return _endpoint_out(stored)
 
@@ -239,8 +247,9 @@ def change_endpoint(
 @router.delete("/endpoints/{endpoint_id}", status_code=204, responses=RESPONSES)
 def delete_endpoint(endpoint_id: Number, user: Tools, console: ConsoleOf, seen: SeenState) -> Response:
     """Remove a DICOMweb endpoint."""
-    node_lists.delete_endpoint(console.database, endpoint_id, seen=seen)
-    audit(console, user, "delete", f"endpoint {endpoint_id}")
+    with recorded(console, user) as (database, write_down):
+        node_lists.delete_endpoint(database, endpoint_id, seen=seen)
+        write_down("delete", f"endpoint {endpoint_id}")
     return Response(status_code=204)
 
 

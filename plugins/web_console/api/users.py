@@ -7,14 +7,14 @@ from typing import Annotated, Any
 from fastapi import APIRouter, Depends, Path, Query, Response
 from pydantic import BaseModel, ConfigDict, Field
 
-from karnak_core.errors import Conflict
 from karnak_core.spool.views import iso
 from karnak_plugins.web_console.access import tokens, users
-from karnak_plugins.web_console.access.audit import Wanted, audit, entries
+from karnak_plugins.web_console.access.audit import Wanted, entries, recorded
 from karnak_plugins.web_console.access.identity import CurrentUser, Identity, require_scope
 from karnak_plugins.web_console.access.roles import Role, Scope
+from karnak_plugins.web_console.api.changing import RESPONSES
 from karnak_plugins.web_console.refusals import Refused
-from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf
+from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf, SeenState, tag_state
 
 router = APIRouter(tags=["access"])
 
@@ -115,42 +115,56 @@ def list_users(_user: Admin, console: ConsoleOf) -> Page[UserOut]:
 
 
 @router.post("/users", status_code=201)
-def add_user(new: NewUser, user: Admin, console: ConsoleOf) -> WithPassword:
+def add_user(new: NewUser, user: Admin, console: ConsoleOf, response: Response) -> WithPassword:
     """Add a user, who has to change the password at the first sign-in."""
-    added, password = users.create(
-        console.database, name=new.name, display_name=new.display_name, roles=new.roles, author=user.name
-    )
-    audit(console, user, "add a user", added.name, f"roles {' '.join(sorted(added.roles))}")
+    with recorded(console, user) as (database, write_down):
+        added, password = users.create(
+            database, name=new.name, display_name=new.display_name, roles=new.roles, author=user.name
+        )
+        write_down("add a user", added.name, f"roles {' '.join(sorted(added.roles))}")
+    tag_state(response, added.state)
     return WithPassword(user=_user_out(added), one_time_password=password)
 
 
 @router.get("/users/{user_id}")
-def get_user(user_id: Number, _user: Admin, console: ConsoleOf) -> UserOut:
+def get_user(user_id: Number, _user: Admin, console: ConsoleOf, response: Response) -> UserOut:
     """Return a user."""
     with console.database.read() as connection:
-        return _user_out(users.get(connection, user_id))
+        found = users.get(connection, user_id)
+    tag_state(response, found.state)
+    return _user_out(found)
 
 
-@router.patch("/users/{user_id}")
-def change_user(user_id: Number, change: UserChange, user: Admin, console: ConsoleOf) -> UserOut:
+@router.patch("/users/{user_id}", responses=RESPONSES)
+def change_user(
+    user_id: Number, change: UserChange, user: Admin, console: ConsoleOf, seen: SeenState, response: Response
+) -> UserOut:
     """Change a user."""
     if user_id == user.user.id and change.disabled:
-        raise Conflict("you cannot disable yourself")
-    changed = users.change(
-        console.database, user_id, roles=change.roles, display_name=change.display_name, disabled=change.disabled
-    )
-    roles = " ".join(sorted(changed.roles))
-    audit(console, user, "change a user", changed.name, f"roles {roles}{', disabled' if changed.disabled else ''}")
+        raise Refused(409, "you cannot disable yourself")
+    with recorded(console, user) as (database, write_down):
+        changed = users.change(
+            database,
+            user_id,
+            roles=change.roles,
+            display_name=change.display_name,
+            disabled=change.disabled,
+            seen=seen,
+        )
+        roles = " ".join(sorted(changed.roles))
+        write_down("change a user", changed.name, f"roles {roles}{', disabled' if changed.disabled else ''}")
+    tag_state(response, changed.state)
     return _user_out(changed)
 
 
-@router.delete("/users/{user_id}", status_code=204)
-def delete_user(user_id: Number, user: Admin, console: ConsoleOf) -> Response:
+@router.delete("/users/{user_id}", status_code=204, responses=RESPONSES)
+def delete_user(user_id: Number, user: Admin, console: ConsoleOf, seen: SeenState) -> Response:
     """Remove a user with all sessions and tokens."""
     if user_id == user.user.id:
-        raise Conflict("you cannot delete yourself")
-    gone = users.delete(console.database, user_id)
-    audit(console, user, "delete a user", gone.name)
+        raise Refused(409, "you cannot delete yourself")
+    with recorded(console, user) as (database, write_down):
+        gone = users.delete(database, user_id, seen=seen)
+        write_down("delete a user", gone.name)
     return Response(status_code=204)
 
 
@@ -158,15 +172,13 @@ def delete_user(user_id: Number, user: Admin, console: ConsoleOf) -> Response:
 def reset_password(user_id: Number, user: Admin, console: ConsoleOf) -> WithPassword:
     """Give a user a new password, to be changed at the next sign-in."""
     if user_id == user.user.id:
-        raise Conflict("you cannot reset your own password")
-    with console.database.read() as connection:
-        whose = users.get(connection, user_id)
-    if not whose.has_password:
-        raise Conflict(f"{whose.name} signs in by an identity provider, and has no password here")
-    password = users.reset_password(console.database, user_id)
-    audit(console, user, "reset a password", whose.name)
-    with console.database.read() as connection:
-        return WithPassword(user=_user_out(users.get(connection, user_id)), one_time_password=password)
+        raise Refused(409, "you cannot reset your own password")
+    with recorded(console, user) as (database, write_down):
+        password = users.reset_password(database, user_id)
+        with database.read() as connection:
+            whose = users.get(connection, user_id)
+        write_down("reset a password", whose.name)
+    return WithPassword(user=_user_out(whose), one_time_password=password)
 
 
 @router.get("/tokens")
@@ -184,18 +196,23 @@ def add_token(new: NewToken, user: CurrentUser, console: ConsoleOf) -> MadeToken
         raise Refused(403, f"this needs the scope {', '.join(sorted(beyond))}")
     if user.token and console.clock() + new.days * tokens.DAY > user.token.expires_at:
         raise Refused(403, "the new token would be valid longer than the one that asks for it")
-    token, secret = tokens.create(
-        console.database, user.user, name=new.name, scopes=new.scopes, days=new.days, now=console.clock()
-    )
-    audit(console, user, "add a token", token.name, f"scopes {' '.join(sorted(token.scopes))}")
+    with recorded(console, user) as (database, write_down):
+        token, secret = tokens.create(
+            database, user.user, name=new.name, scopes=new.scopes, days=new.days, now=console.clock()
+        )
+        write_down("add a token", token.name, f"scopes {' '.join(sorted(token.scopes))}")
     return MadeToken(token=_token_out(token), secret=secret)
 
 
 @router.delete("/tokens/{token_id}", status_code=204)
 def delete_token(token_id: Number, user: CurrentUser, console: ConsoleOf) -> Response:
-    """Delete one's own token; anybody's for who may change users."""
-    token = tokens.delete(console.database, token_id, None if Scope.USERS in user.scopes else user.user.id)
-    audit(console, user, "delete a token", token.name, f"of {token.user_name}")
+    """Delete one's own token; anybody's for who may change users. A token deletes none that may do more than itself."""
+    with recorded(console, user) as (database, write_down):
+        token = tokens.delete(database, token_id, None if Scope.USERS in user.scopes else user.user.id)
+        write_down("delete a token", token.name, f"of {token.user_name}")
+        # the token itself, and what it could have made
+        if Scope.USERS not in user.scopes and (beyond := token.scopes - user.scopes):
+            raise Refused(403, f"this needs the scope {', '.join(sorted(beyond))}")
     return Response(status_code=204)
 
 

@@ -10,7 +10,7 @@ from starlette.responses import Response
 
 from karnak_core.errors import ConfigurationError
 from karnak_plugins.web_console.access import passwords, tokens, users
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import recorded
 from karnak_plugins.web_console.access.identity import CurrentUser, Identity
 from karnak_plugins.web_console.access.roles import MEANINGS, Scope, chosen, scopes_of
 from karnak_plugins.web_console.console import Console
@@ -46,8 +46,9 @@ def change_password(request: Request, user: CurrentUser, form: Form, console: Co
     errors = _wrong_password(request, user, console, text(form, "old"), text(form, "new"), text(form, "again"))
     if errors:
         return render(request, "password.html", status=422, errors=errors)
-    users.set_password(console.database, user.user.id, text(form, "new"))
-    audit(console, user, "change the password", user.user.name)
+    with recorded(console, user) as (database, write_down):
+        users.set_password(database, user.user.id, text(form, "new"))
+        write_down("change the password", user.user.name)
     response = go(request, home(user.roles), "Your password is changed.")
     begin_session(request, console, response, user.user)
     return response
@@ -91,20 +92,22 @@ def add_token(request: Request, user: CurrentUser, form: Form, console: ConsoleO
     scopes = chosen(Scope, texts(form, "scopes"))
     days = whole_number(form, "days") or 0
     try:
-        token, shown = tokens.create(
-            console.database, user.user, name=text(form, "name"), scopes=scopes, days=days, now=console.clock()
-        )
+        with recorded(console, user) as (database, write_down):
+            token, shown = tokens.create(
+                database, user.user, name=text(form, "name"), scopes=scopes, days=days, now=console.clock()
+            )
+            write_down("add a token", token.name, f"scopes {' '.join(sorted(token.scopes))}")
     except ConfigurationError as error:
         return _account(request, user, console, status=422, errors=by_place(error), form=form)
-    audit(console, user, "add a token", token.name, f"scopes {' '.join(sorted(token.scopes))}")
     return _account(request, user, console, made=token, shown=shown)
 
 
 @router.post("/account/tokens/{token_id}/delete")
 def delete_token(request: Request, token_id: int, user: CurrentUser, console: ConsoleOf) -> Response:
     """Delete one's own token."""
-    token = tokens.delete(console.database, token_id, user.user.id)
-    audit(console, user, "delete a token", token.name)
+    with recorded(console, user) as (database, write_down):
+        token = tokens.delete(database, token_id, user.user.id)
+        write_down("delete a token", token.name)
     return go(request, "/account", f"The token {token.name} is deleted.")
 
 

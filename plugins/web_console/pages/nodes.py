@@ -13,7 +13,7 @@ from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict
 from karnak_core.tools import node_csv, node_lists
 from karnak_core.tools.nodes import GATEWAY_DESTINATIONS, WORKLIST, WORKSTATION, DicomNode, Service, WebEndpoint
 from karnak_plugins.web_console import asking
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import recorded
 from karnak_plugins.web_console.access.identity import CurrentUser
 from karnak_plugins.web_console.api.node_lists import csv_answer
 from karnak_plugins.web_console.console import Console
@@ -43,15 +43,18 @@ def import_file(request: Request, user: CurrentUser, form: Form, console: Consol
         content = _uploaded(form)
         if kind == "endpoints":
             endpoints = node_csv.parse_endpoints(content, group=group, force_group=forced)
-            done = node_lists.import_endpoints(console.database, endpoints.entries, empty_first=replace)
             problems = endpoints.problems
+            with recorded(console, user) as (database, write_down):
+                done = node_lists.import_endpoints(database, endpoints.entries, empty_first=replace)
+                write_down("import", "endpoints", f"{done.added} added")
         else:
             nodes = node_csv.parse_nodes(content, group=group, force_group=forced)
-            done = node_lists.import_nodes(console.database, nodes.entries, empty_first=replace)
             problems = nodes.problems
+            with recorded(console, user) as (database, write_down):
+                done = node_lists.import_nodes(database, nodes.entries, empty_first=replace)
+                write_down("import", "nodes", f"{done.added} added")
     except ConfigurationError as error:
         return _listed(request, console, status=422, errors=by_place(error), importing=_typed(form))
-    audit(console, user, "import", "endpoints" if kind == "endpoints" else "nodes", f"{done.added} added")
     said = f"{done.added} added, {done.known} there already."
     if not problems:
         return go(request, "/nodes", said)
@@ -75,8 +78,9 @@ def export_file(kind: str, console: ConsoleOf) -> Response:
 def delete_group(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Remove every entry of a group."""
     group = text(form, "group").replace("\0", "")
-    gone = node_lists.delete_group(console.database, group)
-    audit(console, user, "delete", f"node group {group}", f"{gone} entries")
+    with recorded(console, user) as (database, write_down):
+        gone = node_lists.delete_group(database, group)
+        write_down("delete", f"node group {group}", f"{gone} entries")
     return go(request, "/nodes", f"The group {group} is deleted.")
 
 
@@ -125,10 +129,11 @@ def change_endpoint(request: Request, number: Number, user: CurrentUser, form: F
 def delete_endpoint(request: Request, number: Number, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Remove an endpoint that is still as it was shown."""
     try:
-        node_lists.delete_endpoint(console.database, number, seen=text(form, "seen") or None)
+        with recorded(console, user) as (database, write_down):
+            node_lists.delete_endpoint(database, number, seen=text(form, "seen") or None)
+            write_down("delete", f"endpoint {number}")
     except Conflict as error:
         return go(request, "/nodes", f"Nothing is deleted: {error}.", kind="wrong")
-    audit(console, user, "delete", f"endpoint {number}")
     return go(request, "/nodes", "The endpoint is deleted.")
 
 
@@ -151,10 +156,11 @@ def change_node(request: Request, number: Number, user: CurrentUser, form: Form,
 def delete_node(request: Request, number: Number, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Remove a node that is still as it was shown."""
     try:
-        gone = node_lists.delete_node(console.database, number, seen=text(form, "seen") or None)
+        with recorded(console, user) as (database, write_down):
+            gone = node_lists.delete_node(database, number, seen=text(form, "seen") or None)
+            write_down("delete", f"node {gone}")
     except Conflict as error:
         return go(request, "/nodes", f"Nothing is deleted: {error}.", kind="wrong")
-    audit(console, user, "delete", f"node {gone}")
     return go(request, "/nodes", f"The node {gone.ae_title} is deleted.")
 
 
@@ -169,7 +175,9 @@ def _save_node(request: Request, user: CurrentUser, form: Form, console: Console
         group=values.get("group") or None,
     )
     try:
-        stored = node_lists.save_node(console.database, node, number, seen=values.get("seen") or None)
+        with recorded(console, user) as (database, write_down):
+            stored = node_lists.save_node(database, node, number, seen=values.get("seen") or None)
+            write_down("change" if number else "add", f"node {stored.node}")
     except ConfigurationError as error:
         return _node_form(request, console, number, values, errors=by_place(error), status=422)
     except Conflict:
@@ -177,7 +185,6 @@ def _save_node(request: Request, user: CurrentUser, form: Form, console: Console
             there = node_lists.get_node(connection, number or 0)
         now = f"{there.node}, {there.node.description}, {there.node.group or 'in no group'}"
         return _node_form(request, console, number, {**values, "seen": there.state}, now=now, status=409)
-    audit(console, user, "change" if number else "add", f"node {stored.node}")
     return go(request, "/nodes", f"The node {stored.node.ae_title} is {'changed' if number else 'added'}.")
 
 
@@ -191,7 +198,9 @@ def _save_endpoint(request: Request, user: CurrentUser, form: Form, console: Con
         group=values.get("group") or None,
     )
     try:
-        stored = node_lists.save_endpoint(console.database, endpoint, number, seen=values.get("seen") or None)
+        with recorded(console, user) as (database, write_down):
+            stored = node_lists.save_endpoint(database, endpoint, number, seen=values.get("seen") or None)
+            write_down("change" if number else "add", f"endpoint {stored.id}")
     except ConfigurationError as error:
         errors = by_place(error)
         return _endpoint_form(request, console, number, values, services=services, errors=errors, status=422)
@@ -201,7 +210,6 @@ def _save_endpoint(request: Request, user: CurrentUser, form: Form, console: Con
         now = f"{there.endpoint.url}, {there.endpoint.description}, {there.endpoint.group or 'in no group'}"
         values |= {"seen": there.state}
         return _endpoint_form(request, console, number, values, services=services, now=now, status=409)
-    audit(console, user, "change" if number else "add", f"endpoint {stored.id}")
     return go(request, "/nodes", f"The endpoint is {'changed' if number else 'added'}.")
 
 

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 from fastapi import APIRouter, Request
 from starlette.responses import RedirectResponse, Response
 
+from karnak_core.database.joined import Joined
 from karnak_core.database.secrets import SecretKeyError
 from karnak_core.errors import DeliveryError, NotFound
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import audit, note
 from karnak_plugins.web_console.access.oidc_person import LONGEST_SIGN_IN, SignInError
 from karnak_plugins.web_console.access.oidc_users import signed_in
 from karnak_plugins.web_console.console import Console
@@ -79,11 +80,12 @@ def come_back(request: Request, console: ConsoleOf) -> Response:
         person, after = provider.finish(
             request.cookies.get(COOKIE), dict(request.query_params), _redirect_uri(request, console)
         )
-        user = signed_in(console.database, person)
+        address = request.client.host if request.client else ""
+        with console.database.write() as connection:
+            user = signed_in(Joined(console.database, connection), person)
+            note(connection, user.name, "sign in", user.name, f"by the identity provider, from {address}")
     except (SignInError, DeliveryError, SecretKeyError) as error:
         return _failed(request, console, str(error), 403)
-    address = request.client.host if request.client else ""
-    audit(console, user.name, "sign in", user.name, f"by the identity provider, from {address}")
     response = go(request, own_path(after, home(user.roles)))
     begin_session(request, console, response, user, id_token=console.vault.encrypt(person.id_token))
     _forget(response, console)

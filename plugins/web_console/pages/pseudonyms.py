@@ -141,8 +141,9 @@ def _listed(
     total = 0
     if project:
         pseudonyms.need_project(console, project)
-        if console.looks.begins(user.name, f"pseudonyms of project {project}", console.clock()):
-            audit(console, user, "look at", f"pseudonyms of project {project}")
+        with console.looks.once(user.name, f"pseudonyms of project {project}", console.clock()) as new:
+            if new:
+                audit(console, user, "look at", f"pseudonyms of project {project}")
         with console.database.read() as connection:
             rows = list(store.page(connection, project=project, search=search, limit=ROWS, offset=offset))
             total = store.count(connection, project=project, search=search)

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from karnak_plugins.web_console.access import passwords, sessions, users
 from karnak_plugins.web_console.access.attempts import Attempts
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import audit, recorded
 from karnak_plugins.web_console.access.cookies import clear_session, limits, set_session
 from karnak_plugins.web_console.access.identity import CurrentUser, identity_of
 from karnak_plugins.web_console.console import Console
@@ -97,8 +97,9 @@ def begin_session(
 def sign_out(request: Request, user: CurrentUser, console: ConsoleOf) -> Response:
     """End the session."""
     if user.session is not None:
-        sessions.end(console.database, user.session)
-        audit(console, user, "sign out", user.user.name)
+        with recorded(console, user) as (database, write_down):
+            sessions.end(database, user.session)
+            write_down("sign out", user.user.name)
     response = go(request, "/sign-in")
     clear_session(response, console.config)
     if user.session is not None and user.session.id_token is not None:

@@ -9,13 +9,12 @@ from starlette.responses import Response
 
 from karnak_core.errors import ConfigurationError, Conflict
 from karnak_plugins.web_console.access import tokens, users
-from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.audit import recorded
 from karnak_plugins.web_console.access.identity import CurrentUser
 from karnak_plugins.web_console.access.roles import Role, chosen
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.pages.forms import Form, by_place, checked, text, texts
 from karnak_plugins.web_console.pages.rendering import go, render
-from karnak_plugins.web_console.refusals import Refused
 from karnak_plugins.web_console.resources import ConsoleOf
 
 router = APIRouter(prefix="/users")
@@ -37,16 +36,17 @@ def list_users(request: Request, console: ConsoleOf) -> Response:
 def add_user(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Add a user; the password is shown once."""
     try:
-        added, password = users.create(
-            console.database,
-            name=text(form, "name"),
-            display_name=text(form, "display_name"),
-            roles=_roles(form),
-            author=user.name,
-        )
+        with recorded(console, user) as (database, write_down):
+            added, password = users.create(
+                database,
+                name=text(form, "name"),
+                display_name=text(form, "display_name"),
+                roles=_roles(form),
+                author=user.name,
+            )
+            write_down("add a user", added.name, f"roles {' '.join(sorted(added.roles))}")
     except ConfigurationError as error:
         return _listed(request, console, status=422, errors=by_place(error), form=form)
-    audit(console, user, "add a user", added.name, f"roles {' '.join(sorted(added.roles))}")
     return _listed(request, console, shown=password, shown_for=added.name)
 
 
@@ -63,17 +63,21 @@ def change_user(request: Request, user_id: int, user: CurrentUser, form: Form, c
     if user_id == user.user.id and disabled:
         raise Conflict("you cannot disable yourself")
     try:
-        changed = users.change(
-            console.database,
-            user_id,
-            roles=_roles(form),
-            display_name=text(form, "display_name"),
-            disabled=disabled,
-        )
+        with recorded(console, user) as (database, write_down):
+            changed = users.change(
+                database,
+                user_id,
+                roles=_roles(form),
+                display_name=text(form, "display_name"),
+                disabled=disabled,
+                seen=text(form, "seen"),
+            )
+            roles = " ".join(sorted(changed.roles))
+            write_down("change a user", changed.name, f"roles {roles}{', disabled' if disabled else ''}")
     except ConfigurationError as error:
         return _one(request, console, user_id, status=422, errors=by_place(error))
-    roles = " ".join(sorted(changed.roles))
-    audit(console, user, "change a user", changed.name, f"roles {roles}{', disabled' if disabled else ''}")
+    except users.ChangedMeanwhile as error:
+        return _one(request, console, user_id, status=409, meanwhile=str(error))
     return go(request, "/users", f"{changed.name} is changed.")
 
 
@@ -82,30 +86,33 @@ def reset_password(request: Request, user_id: int, user: CurrentUser, console: C
     """Give a user a new password, shown once."""
     if user_id == user.user.id:
         raise Conflict("change your own password under “Your account”")
-    with console.database.read() as connection:
-        whose = users.get(connection, user_id)
-    if not whose.has_password:
-        raise Refused(409, f"{whose.name} signs in by an identity provider, and has no password here")
-    password = users.reset_password(console.database, user_id)
-    audit(console, user, "reset a password", whose.name)
+    with recorded(console, user) as (database, write_down):
+        password = users.reset_password(database, user_id)
+        with database.read() as connection:
+            write_down("reset a password", users.get(connection, user_id).name)
     return _one(request, console, user_id, shown=password)
 
 
 @router.post("/{user_id}/delete")
-def delete_user(request: Request, user_id: int, user: CurrentUser, console: ConsoleOf) -> Response:
+def delete_user(request: Request, user_id: int, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Remove a user and the user's tokens."""
     if user_id == user.user.id:
         raise Conflict("you cannot delete yourself")
-    gone = users.delete(console.database, user_id)
-    audit(console, user, "delete a user", gone.name)
+    try:
+        with recorded(console, user) as (database, write_down):
+            gone = users.delete(database, user_id, seen=text(form, "seen"))
+            write_down("delete a user", gone.name)
+    except users.ChangedMeanwhile as error:
+        return _one(request, console, user_id, status=409, meanwhile=str(error))
     return go(request, "/users", f"{gone.name} is deleted.")
 
 
 @router.post("/tokens/{token_id}/delete")
 def delete_token(request: Request, token_id: int, user: CurrentUser, console: ConsoleOf) -> Response:
     """Delete anybody's token."""
-    token = tokens.delete(console.database, token_id)
-    audit(console, user, "delete a token", token.name, f"of {token.user_name}")
+    with recorded(console, user) as (database, write_down):
+        token = tokens.delete(database, token_id)
+        write_down("delete a token", token.name, f"of {token.user_name}")
     return go(request, "/users", f"The token {token.name} of {token.user_name} is deleted.")
 
 
@@ -138,6 +145,7 @@ def _one(request: Request, console: Console, user_id: int, *, status: int = 200,
         whose, own = users.get(connection, user_id), tokens.all_tokens(connection, user_id)
     context: dict[str, Any] = {
         "whose": whose,
+        "meanwhile": "",
         "tokens": own,
         "now": console.clock(),
         "roles": MEANINGS,

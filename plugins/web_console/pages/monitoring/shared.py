@@ -42,9 +42,10 @@ def note_look(console: Console, user: Identity, where: str, detail: str) -> None
     """
     if Scope.IDENTITIES not in user.scopes:
         raise Refused(403, "original identities are not for you to see")
-    if console.looks.begins(user.name, f"{where}: {detail}", console.clock()):
-        with console.database.write() as connection:
-            looked(connection, user, where, detail)
+    with console.looks.once(user.name, f"{where}: {detail}", console.clock()) as new:
+        if new:
+            with console.database.write() as connection:
+                looked(connection, user, where, detail)
 
 
 def filter_context(
