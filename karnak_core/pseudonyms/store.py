@@ -103,7 +103,7 @@ def edit(connection: sa.Connection, number: int, entry: Entry) -> frozenset[str]
     PseudonymError
         As for :func:`add`.
     """
-    _one_at_a_time(connection)
+    one_at_a_time(connection)
     before = get(connection, number)
     forget_expired(connection, before.project)
     _refuse(_problems(connection, before.project, {"": entry}, besides=number))
@@ -118,7 +118,7 @@ def delete(connection: sa.Connection, project: str, choice: Choice) -> tuple[int
 
     A delivery waits for that where a Patient ID had several pseudonyms, of different issuers.
     """
-    _one_at_a_time(connection)
+    one_at_a_time(connection)
     rows: set[tuple[int, str]] = set()
     for column, values in (
         (pseudonym.c.id, choice.numbers),
@@ -136,7 +136,7 @@ def delete(connection: sa.Connection, project: str, choice: Choice) -> tuple[int
 
 def delete_all(connection: sa.Connection, project: str) -> tuple[int, frozenset[str]]:
     """Delete every pseudonym of a project; return how many, and what deliveries may have waited for."""
-    _one_at_a_time(connection)
+    one_at_a_time(connection)
     found = connection.execute(
         sa.select(pseudonym.c.id, pseudonym.c.patient_id).where(pseudonym.c.project == project)
     ).all()
@@ -179,6 +179,24 @@ def page(
         yield _row(row)
 
 
+def part(
+    connection: sa.Connection, project: str, *, search: str = "", after: int = 0, before: int | None = None, limit: int
+) -> list[Row]:
+    """Return a part of a project's, in the order in which they were stored; what others delete moves none into another.
+
+    Parameters
+    ----------
+    after, before
+        Numbers: the first ones after it, or the last ones before it.
+    """
+    statement = _selected(sa.select(pseudonym), project, search).limit(limit)
+    if before is None:
+        statement = statement.where(pseudonym.c.id > after).order_by(pseudonym.c.id)
+        return [_row(row) for row in connection.execute(statement)]
+    statement = statement.where(pseudonym.c.id < before).order_by(pseudonym.c.id.desc())
+    return [_row(row) for row in connection.execute(statement)][::-1]
+
+
 def count(connection: sa.Connection, *, project: str | None = None, search: str = "") -> int:
     """Return how many :func:`page` has, all pages together."""
     statement = _selected(sa.select(sa.func.count(pseudonym.c.id)), project, search)
@@ -199,12 +217,13 @@ def _selected(statement: sa.Select[Any], project: str | None, search: str) -> sa
 
 
 def _prepare(connection: sa.Connection, project: str) -> None:
-    _one_at_a_time(connection)
+    one_at_a_time(connection)
     # what has expired must not stand in the way
     forget_expired(connection, project)
 
 
-def _one_at_a_time(connection: sa.Connection) -> None:
+def one_at_a_time(connection: sa.Connection) -> None:
+    """Wait until nobody else stores or deletes, until the end of the transaction; before what is changed is read."""
     if connection.dialect.name != "sqlite":  # where there is one writer at a time anyway
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(STORING_LOCK)))
 

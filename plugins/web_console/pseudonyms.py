@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import sqlalchemy as sa
 
@@ -73,17 +74,19 @@ def state_of(row: Row) -> str:
 
 def edit(connection: sa.Connection, project: str, number: int, entry: Entry, seen: str | None) -> frozenset[str]:
     """Replace a pseudonym, if it is still the one that was looked at (``seen``; None: whatever it is)."""
+    store.one_at_a_time(connection)
     _unchanged(one_of(connection, project, number), seen)
     return store.edit(connection, number, entry)
 
 
-def delete(
-    connection: sa.Connection, project: str, numbers: list[int], seen: str | None = None
-) -> tuple[int, frozenset[str]]:
-    """Delete some pseudonyms of a project; ``seen`` as for :func:`edit`, where it is one."""
-    if seen is not None:
-        _unchanged(one_of(connection, project, numbers[0]), seen)
-    return store.delete(connection, project, store.Choice(numbers=numbers))
+def delete(connection: sa.Connection, project: str, chosen: Mapping[int, str | None]) -> tuple[int, frozenset[str]]:
+    """Delete some pseudonyms of a project, if those that are left are what was looked at: as ``seen`` of `edit`."""
+    store.one_at_a_time(connection)
+    for number, seen in chosen.items():
+        if seen is not None:
+            with suppress(NotFound):
+                _unchanged(one_of(connection, project, number), seen)
+    return store.delete(connection, project, store.Choice(numbers=chosen))
 
 
 def _unchanged(row: Row, seen: str | None) -> None:

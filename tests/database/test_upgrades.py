@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from sqlalchemy.exc import IntegrityError
 
 from karnak_core.database import Database, engine, open_database
 from karnak_core.database.access import metadata
@@ -117,6 +118,6 @@ def test_users_keep_sessions_and_tokens_and_these_still_go_with_their_user(datab
         for name in ("console_session", "api_token"):
             assert connection.execute(sa.select(now.tables[name].c.user_id)).scalars().all() == [2]
         orphan = {**before["console_session"][0], "id": "x"}
-        with pytest.raises(sa.exc.IntegrityError):
+        with pytest.raises(IntegrityError):
             connection.execute(now.tables["console_session"].insert(), [orphan])
         connection.rollback()

@@ -169,9 +169,13 @@ def states(console: Console) -> list[str]:
 
 
 def audited(console: Console) -> list[tuple[str, str, str]]:
-    """Return what stands in the audit trail, apart from signing in: action, object and detail."""
+    """Return action, object and detail of what stands in the audit trail, but not of signing in, nor of `configure`."""
     from karnak_plugins.web_console.access.audit import entries
 
     with console.database.read() as connection:
         found = entries(connection)
-    return [(one.action, one.object, one.detail) for one in reversed(found) if "sign" not in one.action]
+    return [
+        (one.action, one.object, one.detail)
+        for one in reversed(found)
+        if "sign" not in one.action and one.who != "test"
+    ]

@@ -129,6 +129,13 @@ def test_search_and_pages(with_project: ConsoleApp, monkeypatch: pytest.MonkeyPa
     assert link
     second = client.get(html.unescape(link[1])).text
     assert re.findall(r"Choose (PSN-\d)", second) == ["PSN-2", "PSN-3"]
+    # what others delete of the pages before moves nothing
+    with with_project.console.database.write() as connection:
+        store.delete(connection, "STUDY", store.Choice(pseudonyms=["PSN-0"]))
+    assert re.findall(r"Choose (PSN-\d)", client.get(html.unescape(link[1])).text) == ["PSN-2", "PSN-3"]
+    back = re.search(r'href="([^"]+)">Previous page', second)
+    assert back
+    assert re.findall(r"Choose (PSN-\d)", client.get(html.unescape(back[1])).text) == ["PSN-1", "PSN-2"]
     assert re.findall(r"Choose (PSN-\d)", client.get("/pseudonyms?project=STUDY&search=doe").text) == ["PSN-3"]
     assert "Nobody is found." in client.get("/pseudonyms?project=STUDY&search=%00").text
     assert client.get("/pseudonyms?project=NONE").status_code == 404
@@ -143,18 +150,63 @@ def test_two_people_who_change_the_same_one_do_not_overwrite_each_other(with_pro
     assert first.status_code == 303
     second = two.submit(f"/pseudonyms/{number}", {**fields, "seen": seen[1], "pseudonym": "PSN-3"})
     assert second.status_code == 409
-    assert "Somebody has changed this pseudonym meanwhile" in second.text
+    assert "Somebody else has changed this pseudonym meanwhile. It is now:" in second.text
+    assert "pseudonym: PSN-2" in second.text
+    assert 'value="PSN-3"' in second.text
     assert stored(with_project) == [("PID-17", "PSN-2")]
+    now = hidden(second.text, f"/pseudonyms/{number}")
+    assert two.submit(f"/pseudonyms/{number}", {**fields, **now, "pseudonym": "PSN-3"}).status_code == 303
+    assert stored(with_project) == [("PID-17", "PSN-3")]
     wrong = one.submit(f"/pseudonyms/{number}", {**fields, "seen": "x", "pseudonym": ""})
     assert wrong.status_code in (409, 422)
     assert one.get("/pseudonyms/999").status_code == 404
 
 
-def test_chosen_ones_are_deleted_and_only_of_the_project(with_project: ConsoleApp) -> None:
-    numbers = [put(with_project, f"PID-{number}", f"PSN-{number}") for number in range(3)]
-    other = put(with_project, "PID-9", "PSN-9", project="OTHER")
+def test_what_was_typed_is_kept_when_somebody_has_deleted_it(with_project: ConsoleApp) -> None:
+    number = put(with_project, "PID-17", "PSN-1")
     client = with_project.signed_in()
-    client.submit("/pseudonyms/delete", {"project": "STUDY", "number": [*numbers[:2], other]})
+    fields = hidden(client.get(f"/pseudonyms/{number}").text, f"/pseudonyms/{number}")
+    client.submit("/pseudonyms/delete", {"project": "STUDY", "number": boxes(client)})
+    fields |= {"patient_id": "PID-17", "pseudonym": "PSN-2", "expires": ""}
+    answer = client.submit(f"/pseudonyms/{number}", fields)
+    assert answer.status_code == 409
+    assert "Somebody else has deleted this pseudonym meanwhile." in answer.text
+    assert 'value="PSN-2"' in answer.text
+    assert client.submit("/pseudonyms", fields).status_code == 303
+    assert stored(with_project) == [("PID-17", "PSN-2")]
+
+
+def boxes(client: Client, project: str = "STUDY") -> list[str]:
+    """Return what the boxes of the list stand for."""
+    page = client.get(f"/pseudonyms?project={project}").text
+    return re.findall(r'name="number" value="([^"]+)"', page)
+
+
+def test_page_that_is_behind_deletes_nobody_else(with_project: ConsoleApp) -> None:
+    put(with_project, "PID-1", "WRONG")
+    client = with_project.signed_in()
+    stale = boxes(client)
+    client.submit("/pseudonyms/delete", {"project": "STUDY", "number": stale})
+    number = put(with_project, "PID-2", "GOOD")
+    client.submit("/pseudonyms/delete", {"project": "STUDY", "number": stale})
+    assert stored(with_project) == [("PID-2", "GOOD")]
+    # nor one that has become another one
+    stale = boxes(client)
+    fields = hidden(client.get(f"/pseudonyms/{number}").text, f"/pseudonyms/{number}")
+    client.submit(f"/pseudonyms/{number}", {**fields, "patient_id": "PID-3", "pseudonym": "BETTER", "expires": ""})
+    client.submit("/pseudonyms/delete", {"project": "STUDY", "number": stale})
+    assert "Nothing is deleted: somebody has changed" in client.get("/pseudonyms?project=STUDY").text
+    assert client.submit("/pseudonyms/delete", {"project": "STUDY", "number": str(number)}).status_code == 422
+    assert stored(with_project) == [("PID-3", "BETTER")]
+
+
+def test_chosen_ones_are_deleted_and_only_of_the_project(with_project: ConsoleApp) -> None:
+    for number in range(3):
+        put(with_project, f"PID-{number}", f"PSN-{number}")
+    put(with_project, "PID-9", "PSN-9", project="OTHER")
+    client = with_project.signed_in()
+    chosen = [*boxes(client)[:2], *boxes(client, "OTHER")]
+    client.submit("/pseudonyms/delete", {"project": "STUDY", "number": chosen})
     assert stored(with_project) == [("PID-2", "PSN-2")]
     assert stored(with_project, "OTHER") == [("PID-9", "PSN-9")]
     assert "2 pseudonyms are deleted." in client.get("/pseudonyms?project=STUDY").text
@@ -353,6 +405,7 @@ def test_pseudonyms_are_imported_and_asked_for_in_a_browser(
     check_accessibility(page)
     page.get_by_role("button", name="Import", exact=True).click()
     page.get_by_text("2 pseudonyms are stored.").wait_for()
+    page.wait_for_load_state()
     check_accessibility(page)
     page.get_by_label("Choose PSN-1").check()
     page.get_by_role("button", name="Delete the chosen").click()

@@ -12,6 +12,7 @@ from karnak_core.database.tables import patient_key
 from karnak_core.model import State
 
 PATH = "/api/v1/projects/STUDY/pseudonyms"
+ANY = {"If-Match": "*"}
 
 
 @pytest.fixture
@@ -66,9 +67,11 @@ def test_a_change_is_refused_when_somebody_was_first(program: Any) -> None:
     assert program.delete(f"{PATH}/{number}", headers={"If-Match": tag}).status_code == 412
     assert program.get(f"{PATH}/{number}").json()["expires_at"] == "2199-01-01T00:00:00.000Z"
     other = f"/api/v1/projects/OTHER/pseudonyms/{number}"
-    for answer in (program.get(other), program.put(other, json=new), program.delete(other)):
+    for answer in (program.get(other), program.put(other, json=new, headers=ANY), program.delete(other, headers=ANY)):
         assert answer.status_code == 404
-    assert program.delete(f"{PATH}/{number}").json()["count"] == 1
+    for answer in (program.put(f"{PATH}/{number}", json=new), program.delete(f"{PATH}/{number}")):
+        assert answer.status_code == 428
+    assert program.delete(f"{PATH}/{number}", headers=ANY).json()["count"] == 1
     assert program.get(f"{PATH}/{number}").status_code == 404
 
 
@@ -80,6 +83,46 @@ def test_some_or_all_are_deleted(program: Any) -> None:
     for wrong in ({}, {"all_of_project": "OTHER"}, {"all_of_project": "STUDY", "numbers": numbers}):
         assert program.post(f"{PATH}/delete", json=wrong).status_code == 422
     assert program.post(f"{PATH}/delete", json={"all_of_project": "STUDY"}).json()["count"] == 3
+
+
+def test_none_of_the_chosen_are_deleted_where_one_has_changed(program: Any) -> None:
+    for number in range(3):
+        add(program, f"PID-{number}", f"PSN-{number}")
+    seen = program.get(PATH).json()["items"]
+    chosen = {"numbers": [one["number"] for one in seen], "etags": [one["etag"] for one in seen]}
+    at = f"{PATH}/{seen[1]['number']}"
+    assert program.get(at).headers["ETag"] == f'"{seen[1]["etag"]}"'
+    program.put(at, json={"patient_id": "PID-1", "pseudonym": "NEW"}, headers={"If-Match": seen[1]["etag"]})
+    assert program.post(f"{PATH}/delete", json=chosen).status_code == 409
+    assert len(program.get(PATH).json()["items"]) == 3
+    assert program.post(f"{PATH}/delete", json={**chosen, "etags": chosen["etags"][:1]}).status_code == 422
+    chosen["etags"] = [one["etag"] for one in program.get(PATH).json()["items"]]
+    # one that somebody else has deleted is gone as it was to be
+    program.delete(f"{PATH}/{seen[0]['number']}", headers=ANY)
+    assert program.post(f"{PATH}/delete", json=chosen).json()["count"] == 2
+
+
+def test_stale_number_deletes_nobody_else(program: Any) -> None:
+    add(program, "PID-1", "WRONG")
+    (before,) = program.get(PATH).json()["items"]
+    program.delete(f"{PATH}/{before['number']}", headers=ANY)
+    add(program, "PID-2", "GOOD")
+    assert program.post(f"{PATH}/delete", json={"numbers": [before["number"]]}).json()["count"] == 0
+    assert program.delete(f"{PATH}/{before['number']}", headers=ANY).status_code == 404
+    assert [one["pseudonym"] for one in program.get(PATH).json()["items"]] == ["GOOD"]
+
+
+def test_parts_of_the_list_leave_nobody_out_when_others_delete(program: Any) -> None:
+    # the order is that of storing, which deleting does not change
+    for number in (3, 1, 4, 0, 2, 5):
+        add(program, f"PID-{number}", f"PSN-{number}")
+    first = program.get(PATH, params={"limit": 3}).json()
+    assert [one["pseudonym"] for one in first["items"]] == ["PSN-3", "PSN-1", "PSN-4"]
+    for gone in (first["items"][0], first["items"][2]):
+        program.delete(f"{PATH}/{gone['number']}", headers=ANY)
+    second = program.get(PATH, params={"limit": 3, "cursor": first["next"]}).json()
+    assert [one["pseudonym"] for one in second["items"]] == ["PSN-0", "PSN-2", "PSN-5"]
+    assert second["next"] is None
 
 
 def test_a_file_is_imported_as_a_whole_or_not_at_all(program: Any, console_app: ConsoleApp) -> None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 import sqlalchemy as sa
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from pydantic import BaseModel, ConfigDict, Field
 
 from karnak_core.errors import ConfigProblem, ConfigurationError
@@ -18,9 +19,10 @@ from karnak_core.spool.views import iso
 from karnak_plugins.web_console import pseudonyms
 from karnak_plugins.web_console.access.audit import audit
 from karnak_plugins.web_console.access.identity import Identity, require_scope
+from karnak_plugins.web_console.api.changing import RESPONSES
 from karnak_plugins.web_console.api.deliveries import Number, RowNumber
 from karnak_plugins.web_console.refusals import Refused
-from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf
+from karnak_plugins.web_console.resources import ConsoleOf, Page, PagingOf, SeenState, tag_state
 
 router = APIRouter(tags=["pseudonyms"])
 
@@ -29,7 +31,6 @@ Finder = Annotated[Identity, Depends(require_scope("identities"))]
 Project = Annotated[str, Path(max_length=64, description="name of the project")]
 #: longer ones are refused with what is wrong by :class:`Entry`
 Text = Annotated[str, Field(max_length=1000)]
-IfMatch = Annotated[str | None, Header(alias="If-Match", description="the ETag of what was looked at")]
 
 
 class NewPseudonym(BaseModel):
@@ -69,6 +70,7 @@ class PseudonymOut(BaseModel):
     created_at: str
     created_by: str
     expires_at: str | None
+    etag: str = Field(description="changes when the pseudonym does; the `ETag` of its own address")
 
 
 class Changed(BaseModel):
@@ -85,6 +87,11 @@ class Deletion(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     numbers: list[RowNumber] = Field(default_factory=list, max_length=10_000)
+    etags: list[Annotated[str, Field(max_length=64)]] | None = Field(
+        default=None,
+        max_length=10_000,
+        description="of each number, in their order: where one has changed, none is deleted; null: whatever they are",
+    )
     all_of_project: str | None = Field(
         default=None, max_length=64, description="the name of the project once more: all of it"
     )
@@ -125,16 +132,15 @@ def list_pseudonyms(
     console: ConsoleOf,
     search: Annotated[str, Query(max_length=64, description="part of any text, in any case")] = "",
 ) -> Page[PseudonymOut]:
-    """List the pseudonyms of a project, by Patient ID."""
+    """List the pseudonyms of a project, in the order in which they were stored."""
     pseudonyms.need_project(console, project)
-    offset = paging.number() or 0
+    after = paging.number() or 0
     audit(console, user, "look at", f"pseudonyms of project {project}", "with a search" if search else "")
     with console.database.read() as connection:
-        found = list(
-            store.page(connection, project=project, search=search, limit=paging.limit + 1, offset=min(offset, 2**31))
-        )
-    more = str(offset + paging.limit) if len(found) > paging.limit else None
-    return Page(items=[_out(row) for row in found[: paging.limit]], next=more)
+        found = store.part(connection, project, search=search, after=after, limit=paging.limit + 1)
+    shown = found[: paging.limit]
+    more = str(shown[-1].number) if len(found) > paging.limit else None
+    return Page(items=[_out(row) for row in shown], next=more)
 
 
 @router.post("/projects/{project}/pseudonyms", status_code=201)
@@ -156,10 +162,13 @@ def delete_pseudonyms(project: Project, deletion: Deletion, user: Keeper, consol
         raise Refused(422, "numbers, all_of_project: name one of them")
     if deletion.all_of_project not in (None, project):
         raise Refused(422, "all_of_project: is not the name of the project")
+    if deletion.etags is not None and len(deletion.etags) != len(deletion.numbers):
+        raise Refused(422, "etags: there is not one for each number")
+    etags: Sequence[str | None] = [one.strip('"') for one in deletion.etags or ()] or [None] * len(deletion.numbers)
 
     def change(connection: sa.Connection) -> tuple[int, frozenset[str]]:
         if deletion.numbers:
-            return pseudonyms.delete(connection, project, deletion.numbers)
+            return pseudonyms.delete(connection, project, dict(zip(deletion.numbers, etags, strict=True)))
         return store.delete_all(connection, project)
 
     return _changed(*pseudonyms.changed(console, user, project, "delete", change))
@@ -211,31 +220,29 @@ def get_pseudonym(
     with console.database.read() as connection:
         row = pseudonyms.one_of(connection, project, number)
     audit(console, user, "look at", f"pseudonyms of project {project}", f"number {number}")
-    response.headers["ETag"] = f'"{pseudonyms.state_of(row)}"'
+    tag_state(response, pseudonyms.state_of(row))
     return _out(row)
 
 
-@router.put("/projects/{project}/pseudonyms/{number}")
+@router.put("/projects/{project}/pseudonyms/{number}", responses=RESPONSES)
 def change_pseudonym(
-    project: Project, number: Number, new: NewPseudonym, user: Keeper, console: ConsoleOf, if_match: IfMatch = None
+    project: Project, number: Number, new: NewPseudonym, user: Keeper, console: ConsoleOf, seen: SeenState
 ) -> Changed:
     """Replace a pseudonym."""
 
     def change(connection: sa.Connection) -> tuple[int, frozenset[str]]:
-        return 1, pseudonyms.edit(connection, project, number, new.entry(), _seen(if_match))
+        return 1, pseudonyms.edit(connection, project, number, new.entry(), seen)
 
     return _changed(*pseudonyms.changed(console, user, project, "change", change))
 
 
-@router.delete("/projects/{project}/pseudonyms/{number}")
-def delete_pseudonym(
-    project: Project, number: Number, user: Keeper, console: ConsoleOf, if_match: IfMatch = None
-) -> Changed:
+@router.delete("/projects/{project}/pseudonyms/{number}", responses=RESPONSES)
+def delete_pseudonym(project: Project, number: Number, user: Keeper, console: ConsoleOf, seen: SeenState) -> Changed:
     """Delete a pseudonym."""
 
     def change(connection: sa.Connection) -> tuple[int, frozenset[str]]:
         pseudonyms.one_of(connection, project, number)
-        return pseudonyms.delete(connection, project, [number], _seen(if_match))
+        return pseudonyms.delete(connection, project, {number: seen})
 
     return _changed(*pseudonyms.changed(console, user, project, "delete", change))
 
@@ -262,19 +269,13 @@ def _would(console: Any, project: str, rows: Any, user: Identity, skip_stored: b
     return int(count)
 
 
-def _seen(if_match: str | None) -> str | None:
-    if if_match is None or if_match.strip() == "*":
-        return None
-    return if_match.strip().strip('"')
-
-
 def _changed(count: int, woken: int) -> Changed:
     return Changed(count=count, woken=woken)
 
 
 def _out(row: Row) -> PseudonymOut:
-    values = {name: getattr(row, name) for name in PseudonymOut.model_fields}
-    return PseudonymOut(**{**values, "created_at": iso(row.created_at), "expires_at": iso(row.expires_at)})
+    times = {"created_at": iso(row.created_at), "expires_at": iso(row.expires_at)}
+    return PseudonymOut(**{**vars(row), **times, "etag": pseudonyms.state_of(row)})
 
 
 def _ms(moment: datetime | None) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import re
 from typing import Annotated, Any
 from urllib.parse import urlencode
 
@@ -9,7 +11,7 @@ import sqlalchemy as sa
 from fastapi import APIRouter, Path, Request
 from starlette.responses import Response
 
-from karnak_core.errors import ConfigurationError
+from karnak_core.errors import ConfigurationError, Conflict, NotFound
 from karnak_core.pseudonyms import store
 from karnak_core.pseudonyms.entries import TEXTS, Entry
 from karnak_core.pseudonyms.store import Row
@@ -29,6 +31,9 @@ router.include_router(pseudonym_import.router)
 
 #: on one page
 ROWS = 50
+
+#: a row that is ticked, and what it looked like
+CHOSEN = re.compile(r"(?P<number>[0-9]{1,18}):(?P<seen>[0-9a-f]{1,64})")
 
 Number = Annotated[int, Path(ge=1, le=2**63 - 1)]
 
@@ -58,17 +63,21 @@ def add(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -> 
 
 @router.post("/delete")
 def delete(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
-    """Delete those that are ticked."""
+    """Delete those that are ticked, if they are still as they were shown."""
     project = text(form, "project")
     pseudonyms.need_project(console, project)
-    numbers = [int(one) for one in texts(form, "number") if one.isascii() and one.isdigit() and len(one) < 19]
-    if not numbers:
+    found = filter(None, map(CHOSEN.fullmatch, texts(form, "number")))
+    chosen: dict[int, str | None] = {int(one["number"]): one["seen"] for one in found}
+    if not chosen:
         raise Refused(422, "nothing is chosen")
 
     def change(connection: sa.Connection) -> tuple[int, frozenset[str]]:
-        return pseudonyms.delete(connection, project, numbers)
+        return pseudonyms.delete(connection, project, chosen)
 
-    count, woken = pseudonyms.changed(console, user, project, "delete", change)
+    try:
+        count, woken = pseudonyms.changed(console, user, project, "delete", change)
+    except Conflict as error:
+        return go(request, address(project), f"Nothing is deleted: {error}.", kind="wrong")
     return go(request, address(project), added(count, woken, "deleted"))
 
 
@@ -91,9 +100,7 @@ def delete_all(request: Request, user: CurrentUser, form: Form, console: Console
 @router.get("/{number}")
 def one(request: Request, number: Number, user: CurrentUser, console: ConsoleOf) -> Response:
     """Show a pseudonym, to be changed."""
-    with console.database.read() as connection:
-        row = store.get(connection, number)
-    pseudonyms.need_project(console, row.project)
+    row = _row(console, number)
     audit(console, user, "look at", f"pseudonyms of project {row.project}", f"number {number}")
     return _one(request, row, _values(row), pseudonyms.state_of(row))
 
@@ -101,9 +108,14 @@ def one(request: Request, number: Number, user: CurrentUser, console: ConsoleOf)
 @router.post("/{number}")
 def change_one(request: Request, number: Number, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Change a pseudonym that is still as it was shown."""
-    with console.database.read() as connection:
-        row = store.get(connection, number)
-    pseudonyms.need_project(console, row.project)
+    try:
+        row = _row(console, number)
+    except NotFound:
+        project = text(form, "project")
+        pseudonyms.need_project(console, project)
+        # what was typed is in the form that adds one
+        return _listed(request, user, console, project, status=409, form=form, gone=True)
+    typed = {name: text(form, name) for name in (*TEXTS, "expires")}
     try:
         entry = _entry(form, row)
 
@@ -112,8 +124,11 @@ def change_one(request: Request, number: Number, user: CurrentUser, form: Form, 
 
         _, woken = pseudonyms.changed(console, user, row.project, "change", change)
     except ConfigurationError as error:
-        values = {name: text(form, name) for name in (*TEXTS, "expires")}
-        return _one(request, row, values, text(form, "seen"), errors=by_place(error), status=422)
+        return _one(request, row, typed, text(form, "seen"), errors=by_place(error), status=422)
+    except Conflict:
+        now = _row(console, number)
+        audit(console, user, "look at", f"pseudonyms of project {now.project}", f"number {number}")
+        return _one(request, now, typed, pseudonyms.state_of(now), now=_values(now), status=409)
     return go(request, address(row.project), added(1, woken, "changed"))
 
 
@@ -131,13 +146,16 @@ def _listed(
     status: int = 200,
     errors: Any = None,
     form: Form | None = None,
+    gone: bool = False,
 ) -> Response:
     projects = sorted(one.name for one in console.configuration.projects)
     if not project and len(projects) == 1:
         project = projects[0]
     search = request.query_params.get("search", "").strip()[:64]
-    offset = min(paging(ROWS, request.query_params.get("cursor") or None).number() or 0, 2**31)
+    after = paging(ROWS, request.query_params.get("cursor") or None).number() or 0
+    before = paging(ROWS, request.query_params.get("before") or None).number()
     rows: list[Row] = []
+    is_first = is_last = True
     total = 0
     if project:
         pseudonyms.need_project(console, project)
@@ -145,7 +163,13 @@ def _listed(
             if new:
                 audit(console, user, "look at", f"pseudonyms of project {project}")
         with console.database.read() as connection:
-            rows = list(store.page(connection, project=project, search=search, limit=ROWS, offset=offset))
+            rows = store.part(connection, project, search=search, after=after, before=before, limit=ROWS)
+            if before is not None and len(rows) < ROWS:
+                # the first page is a full one
+                rows = store.part(connection, project, search=search, limit=ROWS)
+            if rows:
+                one = functools.partial(store.part, connection, project, search=search, limit=1)
+                is_first, is_last = not one(before=rows[0].number), not one(after=rows[-1].number)
             total = store.count(connection, project=project, search=search)
     return render(
         request,
@@ -154,18 +178,33 @@ def _listed(
         projects=projects,
         project=project,
         search=search,
-        rows=rows,
+        rows=[(row, pseudonyms.state_of(row)) for row in rows],
         total=total,
-        offset=offset,
-        size_of_page=ROWS,
+        previous=None if is_first else rows[0].number,
+        following=None if is_last else rows[-1].number,
         errors=errors or {},
+        gone=gone,
         values={name: text(form, name) if form else "" for name in (*TEXTS, "expires")},
         titles=TEXTS,
     )
 
 
+def _row(console: Console, number: int) -> Row:
+    with console.database.read() as connection:
+        row = store.get(connection, number)
+    pseudonyms.need_project(console, row.project)
+    return row
+
+
 def _one(
-    request: Request, row: Row, values: dict[str, str], state_seen: str, *, errors: Any = None, status: int = 200
+    request: Request,
+    row: Row,
+    values: dict[str, str],
+    state_seen: str,
+    *,
+    errors: Any = None,
+    now: dict[str, str] | None = None,
+    status: int = 200,
 ) -> Response:
     return render(
         request,
@@ -175,6 +214,7 @@ def _one(
         values=values,
         state_seen=state_seen,
         errors=errors or {},
+        now=now,
         titles=TEXTS,
     )
 
