@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from karnak_core.config.models import Destination
 from karnak_core.config.tls import ClientTLS
@@ -25,6 +26,9 @@ from karnak_core.tools.nodes import (
     is_reserved,
     node_problems,
 )
+from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.identity import Identity
+from karnak_plugins.web_console.access.roles import Scope
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.refusals import Refused
 
@@ -151,8 +155,18 @@ def _words(node: DicomNode) -> str:
     return f"{node.description} ({address})" if node.description not in ("", node.ae_title) else address
 
 
-def check_web(console: Console, url: str, authenticator: str = "", tls: Any = None) -> dicomweb.WebCheck:
-    """Ask a DICOMweb service, authorized by an authenticator of the configuration where one is named."""
+def check_web(
+    console: Console, user: Identity, url: str, authenticator: str = "", tls: Any = None
+) -> dicomweb.WebCheck:
+    """Ask a DICOMweb service, authorized by an authenticator of the configuration where one is named.
+
+    Raises
+    ------
+    Refused
+        403: no destination uses this authenticator there, and the user may not look at secrets.
+    """
+    if authenticator in console.configuration.authenticators:
+        _note_authorized(console, user, url, authenticator)
     contexts = Contexts(console.plugins, console.vault, console.data_directory)
     try:
         known = contexts.of(console.configuration, "", "").authenticators
@@ -160,6 +174,30 @@ def check_web(console: Console, url: str, authenticator: str = "", tls: Any = No
         return dicomweb.check_web(url, authorize=authorize, tls=tls)
     finally:
         contexts.close_all_but(None)
+
+
+def _note_authorized(console: Console, user: Identity, url: str, authenticator: str) -> None:
+    """Write down where an authenticator is sent, which whoever listens there gets."""
+    where = _origin(url)
+    there = {
+        _origin(options.url)
+        for options in web_destinations(console).values()
+        if getattr(options, "authenticator", None) == authenticator
+    }
+    if where not in there and Scope.SECRETS not in user.scopes:
+        words = f"no destination uses the authenticator {authenticator!r} at this address"
+        raise Refused(403, f"this needs the scope {Scope.SECRETS}: {words}")
+    audit(console, user, "ask", where, f"with the authenticator {authenticator}")
+
+
+def _origin(url: str) -> str:
+    """Return scheme, host and port; the rest of an address may be a secret."""
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    except ValueError:
+        return "an address that is none"
+    return f"{parts.scheme}://{parts.hostname or ''}:{port}"
 
 
 def web_destinations(console: Console) -> dict[str, Any]:

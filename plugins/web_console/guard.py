@@ -21,6 +21,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from karnak_plugins.web_console.access import sessions, tokens
 from karnak_plugins.web_console.access.cookies import limits, session_cookie
 from karnak_plugins.web_console.access.identity import Identity
+from karnak_plugins.web_console.access.users import User, comes_from
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.problems import is_api, refused, unusable
 from karnak_plugins.web_console.refusals import Refused
@@ -125,7 +126,7 @@ class Guard:
                 return None
             kind, _, text = authorization.partition(" ")
             found = tokens.find(self._console.database, text.strip(), now) if kind.lower() == "bearer" else None
-            if found is None:
+            if found is None or not self._is_vouched_for(found[0]):
                 raise Refused(401, "the API token is not known, or has expired", {"WWW-Authenticate": "Bearer"})
             return Identity(user=found[0], token=found[1], address=address)
         cookie = request.cookies.get(session_cookie(self._console.config))
@@ -133,7 +134,14 @@ class Guard:
         if signed_in and signed_in[0].has_password and not self._console.config.local_users:
             # from before this was turned off
             return None
-        return Identity(user=signed_in[0], session=signed_in[1], address=address) if signed_in else None
+        if signed_in is None or not self._is_vouched_for(signed_in[0]):
+            return None
+        return Identity(user=signed_in[0], session=signed_in[1], address=address)
+
+    def _is_vouched_for(self, user: User) -> bool:
+        """Say whether the identity provider that somebody comes from is still the one of the configuration."""
+        oidc = self._console.config.oidc
+        return user.has_password or (oidc is not None and comes_from(user, oidc.issuer))
 
     def _check_host(self, request: Request) -> None:
         """Refuse names that are not ours: a page elsewhere may give its own name our address (DNS rebinding)."""

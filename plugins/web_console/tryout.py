@@ -21,6 +21,9 @@ from karnak_core.errors import NotFound
 from karnak_core.lookups import Lookups
 from karnak_core.projects import ProjectSecrets
 from karnak_core.tryout import Output, Settings, Tried, try_file
+from karnak_plugins.web_console.access.audit import audit
+from karnak_plugins.web_console.access.identity import Identity
+from karnak_plugins.web_console.access.roles import Scope
 from karnak_plugins.web_console.console import Console
 from karnak_plugins.web_console.refusals import Refused
 
@@ -37,6 +40,7 @@ _turns = threading.BoundedSemaphore(AT_ONCE)
 
 def try_out(
     console: Console,
+    user: Identity,
     file: IO[bytes],
     *,
     profile: str,
@@ -51,7 +55,8 @@ def try_out(
     profile
         Its name; empty: that of the project.
     project
-        Its name and secret are used; empty: a random secret, which is forgotten.
+        Its name and secret are used, which is written down: it tells what becomes of any Patient ID and UID, and so
+        who somebody was. Empty: a random secret, which is forgotten.
     show_values
         True: values of the file are among what is returned; else they are masked.
 
@@ -62,9 +67,13 @@ def try_out(
     Misconfigured
         The project's secret cannot be read.
     Refused
-        Too many others do this at the moment.
+        429: too many others do this at the moment. 403: the project's secret is not for the user to use.
     """
+    if project and not user.scopes & {Scope.IDENTITIES, Scope.SECRETS}:
+        raise Refused(403, "the secret of a project needs the scope identities or secrets; leave out the project")
     used, engine_project = _used(console, profile, project)
+    if project:
+        audit(console, user, "use", f"secret of project {project}", f"try-out of profile {used.name}")
     if not _turns.acquire(timeout=PATIENCE):
         raise Refused(429, "others are trying out profiles at the moment; try again in a minute")
     try:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -21,6 +22,7 @@ from karnak_plugins.web_console.access.oidc import IdentityProvider, roles_at
 from karnak_plugins.web_console.access.oidc_config import OpenIdConnect
 from karnak_plugins.web_console.access.oidc_person import LONGEST_SIGN_IN, SignInError
 from karnak_plugins.web_console.access.roles import Role
+from karnak_plugins.web_console.app import create_app
 from karnak_plugins.web_console.config import WebConsole
 
 KARNAK = "resource_access.karnak.roles"
@@ -68,6 +70,11 @@ def callback(client: Client, next: str = "") -> str:
 def sign_in(app: ConsoleApp, next: str = "") -> tuple[Client, Any]:
     client = app.client()
     return client, client.get(callback(client, next))
+
+
+def known(app: ConsoleApp) -> list[users.User]:
+    with app.console.database.read() as connection:
+        return users.all_users(connection)
 
 
 def is_signed_in(client: Client) -> bool:
@@ -127,6 +134,30 @@ def test_without_a_provider_there_is_no_such_page(make_console_app: Callable[...
     assert client.get("/sign-in/oidc").status_code == 404
     assert client.get("/sign-in/oidc/callback").status_code == 404
     assert "/sign-in/oidc" not in client.get("/sign-in").text
+
+
+def test_who_comes_from_a_provider_that_is_not_asked_any_more_is_out(
+    console_app: ConsoleApp, provider: Provider
+) -> None:
+    client, _ = sign_in(console_app)
+    user = next(one for one in known(console_app) if one.subject)
+    token = {"name": "x", "scopes": ["pseudonyms"], "days": 1}
+    made = client.post("/api/v1/tokens", json=token, headers={"X-CSRF-Token": client.csrf()})
+    program = console_app.client({"Authorization": f"Bearer {made.json()['secret']}"})
+    local = console_app.signed_in("local")
+    assert is_signed_in(client)
+    assert program.get("/api/v1/tokens").status_code == 200
+    other = settings(provider).model_copy(update={"issuer": f"{provider.url}/other"})
+    for config in (WebConsole(), WebConsole(oidc=other)):
+        console = replace(console_app.console, config=config)
+        later = ConsoleApp(console=console, app=create_app(console))
+        for there, status in ((client, 303), (local, 200)):
+            again = later.client()
+            again.cookies.update(there.cookies)
+            assert again.get("/account").status_code == status
+        refused = later.client(dict(program.headers)).get("/api/v1/tokens")
+        assert refused.status_code == 401
+    assert is_signed_in(client), f"{user.name} is there again with the provider"
 
 
 def test_session_ends_at_the_provider_too(console_app: ConsoleApp, provider: Provider) -> None:

@@ -177,7 +177,7 @@ def test_program_tries_a_profile_out_by_its_scopes(console_app: ConsoleApp, tmp_
     with_project(console_app)
     content = make_file(tmp_path, PatientName="Curie^Marie").read_bytes()
     program = console_app.with_token("tools")
-    at = "/api/v1/tryouts?project=STUDY"
+    at = "/api/v1/tryouts?profile=Dicom+Basic+Profile"
     answer = program.post(at, content=content)
     assert answer.json()["ending"] == "tried"
     assert "(0010,0010)" in [one["path"] for one in answer.json()["changes"]]

@@ -54,6 +54,11 @@ class User:
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:24]
 
 
+def comes_from(user: User, issuer: str) -> bool:
+    """Say whether a user is one of an identity provider."""
+    return (user.subject or "").startswith(f"{issuer} ")
+
+
 def user_of(row: Any) -> User:
     """Return the user of a row of the table, of which the columns have their names."""
     return User(

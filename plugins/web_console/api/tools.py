@@ -330,8 +330,11 @@ def ask_worklist(asked: WorklistIn, user: Tools, console: ConsoleOf) -> Worklist
 
 
 @router.post("/dicomweb")
-def ask_dicomweb(asked: WebIn, _user: Tools, console: ConsoleOf) -> WebOut:
-    """Connect to a DICOMweb service, look at its certificate, and ask which services it offers. Nothing is stored."""
+def ask_dicomweb(asked: WebIn, user: Tools, console: ConsoleOf) -> WebOut:
+    """Connect to a DICOMweb service, look at its certificate, and ask which services it offers. Nothing is stored.
+
+    An authenticator is sent where a destination uses it; elsewhere this needs the scope `secrets`.
+    """
     url, tls, authenticator = asked.url or "", None, asked.authenticator
     if asked.endpoint_id is not None:
         url = asking.endpoint(console, asked.endpoint_id).url
@@ -342,7 +345,7 @@ def ask_dicomweb(asked: WebIn, _user: Tools, console: ConsoleOf) -> WebOut:
         url, tls = options.url, getattr(options, "tls", None)
         authenticator = authenticator or getattr(options, "authenticator", None) or ""
     with asking.slot():
-        return web_out(asking.check_web(console, url, authenticator, tls))
+        return web_out(asking.check_web(console, user, url, authenticator, tls))
 
 
 @router.post("/probe")

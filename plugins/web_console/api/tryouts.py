@@ -59,7 +59,13 @@ def try_out(
     content: Annotated[bytes, Depends(_file)],
     console: ConsoleOf,
     profile: Annotated[str, Query(max_length=64, description="its name; empty: that of the project")] = "",
-    project: Annotated[str, Query(max_length=64, description="whose secret is used; empty: a random one")] = "",
+    project: Annotated[
+        str,
+        Query(
+            max_length=64,
+            description="whose secret is used, which needs the scope identities or secrets; empty: a random one",
+        ),
+    ] = "",
     morph: Annotated[bool, Query(description="true: tag morphing instead of de-identification")] = False,
     values: Annotated[bool, Query(description="true: with the file's values; needs the scope identities")] = False,
 ) -> TriedOut:
@@ -69,7 +75,7 @@ def try_out(
             raise Refused(403, "values of the file need the scope identities")
         audit(console, user, "look at", f"values of a file, profile {profile}", "try-out of a profile")
     tried = tryout.try_out(
-        console, io.BytesIO(content), profile=profile, project=project, morph=morph, show_values=values
+        console, user, io.BytesIO(content), profile=profile, project=project, morph=morph, show_values=values
     )
     return TriedOut(
         ending=str(tried.ending),

@@ -157,6 +157,7 @@ def _tried(request: Request, console: Console, user: Identity, form: Form, name:
     try:
         tried = tryout.try_out(
             console,
+            user,
             file.file,
             profile=name,
             project=text(form, "project"),

@@ -289,7 +289,7 @@ def _dicomweb(asked: Asked) -> Ask:
         authenticator = authenticator or getattr(options, "authenticator", None) or ""
     if not url:
         raise wrong("url", "is missing; or choose one of the list")
-    return lambda: asking.check_web(asked.console, url, authenticator, tls)
+    return lambda: asking.check_web(asked.console, asked.user, url, authenticator, tls)
 
 
 def _destination(asked: Asked) -> Ask:
