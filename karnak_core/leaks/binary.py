@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
+from functools import lru_cache
 
 from karnak_core.leaks.texts import BOTH, DIGITS, LETTERS, MOST_TRIES, neighbours
 
@@ -13,11 +15,24 @@ _LAST_ESCAPE = re.compile(rb"\x1b\([BJ]$")
 _NOT_UID = bytes(code if code in b"0123456789." else 32 for code in range(256))
 
 
+#: what devices write private elements in, whatever their Specific Character Set says: by the first character
+_USUAL = (
+    ("\u2e80", ("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr")),
+    ("\u0500", ()),
+    ("\u0400", ("cp1251", "koi8_r", "iso8859_5")),
+    ("\u0370", ("cp1253", "iso8859_7")),
+    ("\u0100", ("cp1250", "iso8859_2", "cp1254")),
+)
+
+
+@lru_cache(maxsize=1024)
 def _needles(word: str, codecs: tuple[str, ...]) -> tuple[bytes, ...]:
     """Return how a word that is not ASCII may stand in bytes whose ASCII is in lower case."""
     found: dict[bytes, None] = {}
-    for form in (word, word.upper(), word.title()):
-        for codec in (*codecs, "utf_8", "latin_1", "utf_16_le", "utf_16_be"):
+    usual = next((names for first, names in _USUAL if max(word) >= first), ())
+    forms = (word, word.upper(), word.title())
+    for form in (*forms, *(unicodedata.normalize("NFC", form) for form in forms)):
+        for codec in (*codecs, "utf_8", "latin_1", "utf_16_le", "utf_16_be", *usual):
             try:
                 encoded = form.encode(codec)
             except UnicodeEncodeError:

@@ -233,6 +233,7 @@ def _texts(tag: int, one: str) -> Iterator[tuple[_Kind, str]]:
     elif tag in _NAMES:
         for word in _name_parts(one):
             yield "words" if _tells_enough(word, 3) else "short", word
+        yield from (("words", word) for word in _as_written(one))
     else:
         for word in _id_forms(one, phrase=tag == 0x00101040):
             if _tells_enough(word, 3 if tag in _IDS else 4):
@@ -286,6 +287,14 @@ def _name_parts(name: str) -> Iterator[str]:
             plain = _without_accents(form)
             if plain != form and len(plain) >= _SHORTEST_PLAIN and plain.isascii():
                 yield plain
+
+
+def _as_written(name: str) -> Iterator[str]:
+    """Yield words that are other ones once they are folded, as they may stand in bytes: with ß, final sigma, kana."""
+    for word in _SEPARATORS.split(name):
+        lower = word.strip(" \0").lower()
+        if len(lower) >= 2 and not lower.isascii() and fold(lower) != lower:
+            yield lower
 
 
 def _without_accents(word: str) -> str:

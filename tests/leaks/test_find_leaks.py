@@ -236,6 +236,30 @@ def test_code_is_exempt_only_when_it_was_received_at_the_same_place(leaks: Find,
     assert leaks(nested, before=before) == [NAME.format("(0040,0275)[0].(0018,0015)")]
 
 
+@pytest.mark.parametrize(
+    ("name", "written", "codec"),
+    [
+        *(("Groß^Hans", written, codec) for written, codec in (("Groß", "latin_1"), ("GROß", "utf_8"))),
+        *(("Διονύσιος", written, "utf_8") for written in ("Διονύσιος", "διονύσιος", "ΔΙΟΝΎΣΙΟΣ")),
+        *(("ﾔﾏﾀﾞ^ﾀﾛｳ", written, "shift_jis") for written in ("ﾔﾏﾀﾞ", "ヤマダ")),
+        *(("山田^太郎", "山田", codec) for codec in ("shift_jis", "euc_jp", "utf_8", "utf_16_le")),
+        *(("王^小东", "小东", codec) for codec in ("gb18030", "utf_8")),
+        *(("Иванов^Пётр", "ИВАНОВ", codec) for codec in ("cp1251", "koi8_r", "iso8859_5", "utf_8")),
+        *(("İbrahim^Işık", written, "utf_8") for written in ("İbrahim", "Işık")),
+        *(("José", written, "utf_8") for written in ("José", "José")),
+        ("Ｙａｍａｄａ", "Ｙａｍａｄａ", "utf_8"),
+    ],
+)
+def test_name_is_found_in_bytes_as_devices_write_it(
+    name: str, written: str, codec: str, leaks: Find, make: Make
+) -> None:
+    before = make(SpecificCharacterSet="ISO_IR 192", PatientName=name)
+    value = b"\0\1 " + written.encode(codec) + b" \0"
+    sent = make(PixelIntensityRelationshipLUTSequence=[make(LUTData=value + b"\0" * (len(value) % 2))])
+    sent.PixelIntensityRelationshipLUTSequence[0]["LUTData"].VR = "OW"
+    assert leaks(sent, before=before) != []
+
+
 @pytest.mark.parametrize("keyword", ["SlabThickness", "LUTData", "PatientSize"])
 def test_name_among_numbers_is_found_even_if_it_stood_there(keyword: str, leaks: Find) -> None:
     def element(tag: int, value: bytes) -> bytes:
