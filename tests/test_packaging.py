@@ -40,7 +40,7 @@ TREES = {"karnak_core": "karnak_core", "plugins": "karnak_plugins"}
 #: packages without modules: the manual, which lies beside them in the tree
 MANUAL = {"karnak_plugins.web_console.docs": "docs", "karnak_plugins.web_console.docs.images": "docs/images"}
 #: seconds for what takes one or two
-DEADLINE = 60.0
+DEADLINE = 120.0
 
 
 def packages() -> dict[str, Path]:

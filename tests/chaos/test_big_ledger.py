@@ -23,7 +23,7 @@ from karnak_core.spool.retention import forget_finished
 from karnak_core.spool.views import Filter, deliveries
 
 DESTINATION = "pacs"
-FINISHED, PENDING = 500_000, 100_000
+FINISHED, PENDING = 250_000, 50_000
 
 
 def fill(database: Database, finished: int, pending: int) -> None:
@@ -185,7 +185,7 @@ def test_forgetting_what_is_finished_lets_others_work_meanwhile(big: tuple[Path,
     folder, database = big
     forgotten: list[int] = []
     other = open_database(None, folder)
-    forget = threading.Thread(target=lambda: forgotten.append(forget_finished(other, days=30, at_most=480_000)))
+    forget = threading.Thread(target=lambda: forgotten.append(forget_finished(other, days=30, at_most=240_000)))
     waits = []
     forget.start()
     while forget.is_alive():

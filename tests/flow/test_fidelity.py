@@ -240,7 +240,7 @@ def through(peers: Peers) -> Iterator[Through]:
                 name: pool.submit(send_each, gateway.port, peers.files[name], name.upper()) for name in destinations
             }
         found.statuses = {name: sent.result() for name, sent in sending.items()}
-        gateway.wait_until_settled(sum(len(found.accepted(name)) for name in destinations), seconds=60.0)
+        gateway.wait_until_settled(sum(len(found.accepted(name)) for name in destinations), seconds=120.0)
         found.arrived["storescp"] = of_files(storescp.files())
         found.arrived["pynetdicom"] = of_stored(peers.pynetdicom.stored[before:])
         found.arrived["orthanc"] = Counter(of_orthanc(peers.orthanc, peers.folder).values())
@@ -337,5 +337,5 @@ def test_what_orthanc_sends_is_the_same_straight_and_through_the_gateway(peers: 
     count = len(through.gateway.deliveries())
     before = len(peers.pynetdicom.stored)
     peers.orthanc.store(sent, through.gateway.port, called="PYNETDICOM")
-    through.gateway.wait_until_settled(count + straight.total(), seconds=60.0)
+    through.gateway.wait_until_settled(count + straight.total(), seconds=120.0)
     assert of_stored(peers.pynetdicom.stored[before:]) == straight
