@@ -9,9 +9,11 @@ import click
 from karnak_core.commands.asking import ask
 from karnak_core.commands.common import Place, data_options, fail
 from karnak_core.commands.destinations import Found, find_destination
-from karnak_core.config.afterwards import by_key
+from karnak_core.config.afterwards import FollowUp, by_key
 from karnak_core.errors import DeliveryError
-from karnak_core.spool import decisions, follow_ups, health, wakeups
+from karnak_core.monitor.expiries import said_by
+from karnak_core.spool import decisions, expiring, follow_ups, health, wakeups
+from karnak_core.spool.follow_ups import Part
 
 
 @click.command()
@@ -49,14 +51,25 @@ def _ask_destination(place: Place, found: Found) -> list[str]:
 def _ask_follow_ups(place: Place, found: Found) -> list[str]:
     problems = []
     for key, configured in by_key(found.destination.follow_ups).items():
-        kind = found.plugins.follow_ups[configured.type]
+        part = (found.forward_node, found.destination.name, key)
         try:
-            click.echo(f"follow-up {key}: {ask(kind, configured.options, found.context_of(kind))}")
+            click.echo(f"follow-up {key}: {_ask_follow_up(found, part, configured)}")
         except DeliveryError as error:
             problems.append(f"follow-up {key}: {error.reason}")
             continue
         with found.database.write() as connection:
-            follow_ups.due_now(connection, (found.forward_node, found.destination.name, key))
+            follow_ups.due_now(connection, part)
         with closing(wakeups.open_wakeups(found.database, place.data_directory)) as wake:
             wake.publish([wakeups.AFTERWARDS])
     return problems
+
+
+def _ask_follow_up(found: Found, of: Part, configured: FollowUp) -> str:
+    kind = found.plugins.follow_ups[configured.type]
+    with closing(kind.open(configured.options, found.context_of(kind))) as part:
+        try:
+            return part.probe()
+        finally:
+            # for the status: nobody else may have asked yet
+            with found.database.write() as connection:
+                expiring.keep(connection, of, configured.secrets_digest, said_by(part))

@@ -130,9 +130,18 @@ def _stuck(found: dict[str, Any]) -> Iterator[str]:
         if row["problem"]:
             yield f"{escape(row['of'])}: when its {row['kind']} expires cannot be seen: {escape(row['problem'])}"
         elif row["seconds"] < 0:
-            yield f"[bold red]{escape(row['of'])}: its {row['kind']} expired {span(-row['seconds'])} ago[/]"
+            yield f"[bold red]{_expires(row)} expired {span(-row['seconds'])} ago, on {_minute(row)}[/]"
         elif row["seconds"] < EXPIRES_SOON * 86400:
-            yield f"[yellow]{escape(row['of'])}: its {row['kind']} expires in {span(row['seconds'])}[/]"
+            yield f"[yellow]{_expires(row)} expires in {span(row['seconds'])}, on {_minute(row)}[/]"
+
+
+def _expires(row: dict[str, Any]) -> str:
+    # of a follow-up the name says what it is
+    return escape(row["of"] if row["of"].endswith(row["kind"]) else f"{row['of']}: its {row['kind']}")
+
+
+def _minute(row: dict[str, Any]) -> str:
+    return f"{datetime.fromisoformat(row['expires_at']):%Y-%m-%d %H:%M} UTC"
 
 
 def _refused(row: dict[str, Any]) -> str:

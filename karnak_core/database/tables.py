@@ -256,6 +256,21 @@ follow_up = sa.Table(
     sa.Index(None, "finished_at"),
 )
 
+#: when what follow-ups authorize themselves with expires, as it was told last
+follow_up_expiry = sa.Table(
+    "follow_up_expiry",
+    metadata,
+    sa.Column("forward_node", sa.String(16), primary_key=True),
+    sa.Column("destination", sa.String(64), primary_key=True),
+    # the destination's follow-up
+    sa.Column("part", sa.String(80), primary_key=True),
+    # what it is
+    sa.Column("name", sa.String(80), primary_key=True),
+    # a digest of the follow-up's secrets as they are configured: of others it is not known
+    sa.Column("secrets", sa.String(16), nullable=False),
+    sa.Column("expires_at", sa.BigInteger, nullable=False),
+)
+
 #: studies that something became of, and what was last told about them
 study_watch = sa.Table(
     "study_watch",

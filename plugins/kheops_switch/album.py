@@ -71,10 +71,10 @@ class Album:
         words = (f"the {name} is valid ({one.in_words()})" for name, one in known.items())
         return f"{self._kheops.peer} answers; {', '.join(words)}"
 
-    def expiries(self) -> Mapping[str, float]:
-        """Return when what this authorizes itself with expires: what it is, and seconds since 1970."""
-        found = {token.name: token.expires for token in (self._source, self._destination)}
-        return {name: expires for name, expires in found.items() if expires is not None}
+    def expiries(self) -> Mapping[str, int | None]:
+        """Return when what this authorizes itself with expires: what it is, and ms since 1970; without asking."""
+        known = [token for token in (self._source, self._destination) if token.known]
+        return {token.name: None if token.expires is None else int(token.expires * 1000) for token in known}
 
     def close(self) -> None:
         """Close the connections."""

@@ -94,6 +94,8 @@ class Token:
         self._known: Known | None = None
         #: when the token that was asked about last expires, or has expired; None: not known
         self.expires: float | None = None
+        #: whether that is so because Kheops has said it: nothing is said of a token that is not active
+        self.known = False
         self._expiring = ""
 
     def checked(self, *, anew: bool = False) -> Known:
@@ -143,6 +145,7 @@ class Token:
             # of one that is not active, it is not told any more
             expires = self.expires
         self._expiring, self.expires = token, expires
+        self.known = active or expires is not None
         if not active:
             if expires is not None and expires <= now:
                 raise Misconfigured(f"the {self.name} expired on {_date(expires)}")

@@ -226,7 +226,7 @@ def test_expiry_of_tokens_is_known_once_they_were_used(kheops: KheopsServer, mak
     assert album.expiries() == {}
     kheops.tokens["ALBUM-1"].exp = expires = time.time() + 1000
     share(album)
-    assert album.expiries() == {"destination token": expires}
+    assert album.expiries() == {"source token": None, "destination token": int(expires * 1000)}
     assert "expires on 2" in album.probe()
 
 
@@ -243,9 +243,10 @@ def test_token_that_expires_while_it_is_believed_is_asked_about_again(
         with pytest.raises(Misconfigured, match=r"the destination token expired on \d{4}-\d\d-\d\d \d\d:\d\d UTC"):
             share(album)
     assert kheops.shared["ALBUM-1", SERIES] == 1
-    assert album.expiries() == {"destination token": expires}
+    assert album.expiries() == {"source token": None, "destination token": int(expires * 1000)}
     kheops.tokens["ALBUM-1"].exp = None  # renewed
     share(album)
+    assert album.expiries() == {"source token": None, "destination token": None}
 
 
 @pytest.mark.parametrize("name", ["SOURCE", "ALBUM-1"])
