@@ -150,9 +150,10 @@ def karnak_register_commands(cli: click.Group) -> None:
 def karnak_check_config(config: Configuration) -> Sequence[ConfigProblem]:  # type: ignore[empty-body]
     """Find what is wrong in a configuration across its parts.
 
-    Called by ``check``, ``plan`` and ``apply`` after every key has been read. Do not use the network.
+    Called by ``check``, ``plan`` and ``apply`` after every key has been read; where some of them are wrong, about
+    the rest, without the parts that they are in and those that use these. Do not use the network.
 
-    :param config: the whole configuration
+    :param config: the whole configuration, or the rest of it
     :return: the problems; empty when there are none. An exception refuses the configuration.
 
     .. versionadded:: 0.1

@@ -12,6 +12,7 @@ from karnak_core.config import yaml_text
 from karnak_core.config.models import Configuration
 from karnak_core.config.profiles import names_in
 from karnak_core.config.reading import Reading
+from karnak_core.config.rest import sound_rest
 from karnak_core.config.usable import check_kinds
 from karnak_core.config.words import problems
 from karnak_core.errors import ConfigProblem, ConfigurationError
@@ -104,8 +105,11 @@ def load(
     try:
         configuration = Configuration.model_validate(document, context=context)
     except ValidationError as error:
+        found = problems(error, Configuration, document, context)
+        if ask_plugins:
+            found += _asked_about_rest(document, error, context)
         # not chained: pydantic's text shows values, and secrets may be among them
-        raise ConfigurationError(problems(error, Configuration, document, context)) from None
+        raise ConfigurationError(list(dict.fromkeys(found))) from None
     if ask_plugins:
         found = list(_asked(configuration, plugins))
         if found:
@@ -128,6 +132,14 @@ def _names(section: object) -> frozenset[str]:
 def _names_of(section: object) -> frozenset[str]:
     entries = section if isinstance(section, list | tuple) else ()
     return frozenset(str(entry["name"]) for entry in entries if isinstance(entry, Mapping) and "name" in entry)
+
+
+def _asked_about_rest(document: Any, error: ValidationError, context: Reading) -> list[ConfigProblem]:
+    """Ask the plugins about what is left without what is wrong already, so that everything is told at once."""
+    configuration, rest = sound_rest(document, error, context)
+    if configuration is None or rest is None:
+        return []
+    return [told for one in _asked(configuration, context.plugins) if (told := rest.told(one)) is not None]
 
 
 def _asked(configuration: Configuration, plugins: Plugins) -> Iterator[ConfigProblem]:

@@ -40,11 +40,23 @@ _KINDS_OF_COLLECTION: Mapping[str, str] = {
 
 def problems(error: ValidationError, root: type[BaseModel], document: Any, context: Reading) -> list[ConfigProblem]:
     """Return everything that a validation of ``document`` found, each with its place in the file."""
+    found = _chosen(_found(error, root, document, context))
+    return list(dict.fromkeys(ConfigProblem(place=place(path), message=words) for path, words in found))
+
+
+def paths_of(
+    error: ValidationError, root: type[BaseModel], document: Any, context: Reading
+) -> list[tuple[str | int, ...]]:
+    """Return the place of everything that a validation of ``document`` found, as keys and positions in the file."""
+    return [path for path, _ in _chosen(_found(error, root, document, context))]
+
+
+def _found(error: ValidationError, root: type[BaseModel], document: Any, context: Reading) -> list[tuple[Spot, str]]:
     found = []
     for details in error.errors(include_url=False):
         spot = follow(root, details["loc"], details["type"] == "missing", document, context)
         found.append((spot, _words(details, spot)))
-    return list(dict.fromkeys(ConfigProblem(place=place(path), message=words) for path, words in _chosen(found)))
+    return found
 
 
 def place(path: Iterable[str | int]) -> str:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr
 from karnak_core import hookimpl
 from karnak_core.config.load import load, read_file
 from karnak_core.config.models import Configuration, Destination, ForwardNode, Source
+from karnak_core.config.uses import authenticators_in
 from karnak_core.errors import ConfigProblem, ConfigurationError, PluginError
 from karnak_core.kinds import Kind
 from karnak_core.plugins import Plugins
@@ -246,6 +247,105 @@ def test_a_plugin_that_cannot_check_is_named(plugins: Plugins) -> None:
     plugins.manager.register(FailsToCheck(), name="broken")
     with pytest.raises(ConfigurationError, match="plugin 'broken' cannot check it: RuntimeError: no idea"):
         load({}, plugins)
+
+
+class Complains:
+    """Finds something at every destination that is called so, and says which one had the AE title before."""
+
+    @hookimpl
+    def karnak_check_config(self, config: Configuration) -> list[ConfigProblem]:
+        problems = []
+        if not config.forward_nodes:
+            problems.append(ConfigProblem(place="forward_nodes", message="nobody receives"))
+        for i, node in enumerate(config.forward_nodes):
+            if len(node.destinations) == 0:
+                problems.append(ConfigProblem(place=f"forward_nodes[{i}]", message="sends to nobody"))
+            seen: dict[str, int] = {}
+            for j, destination in enumerate(node.destinations):
+                title = getattr(destination.options, "ae_title", "")
+                for name in authenticators_in(destination):
+                    assert name in config.authenticators
+                if title and title in seen:
+                    words = f"is that of destinations[{seen[title]}], forward_nodes[{i}].destinations[{seen[title]}]"
+                    problems.append(
+                        ConfigProblem(place=f"forward_nodes[{i}].destinations[{j}].ae_title", message=words)
+                    )
+                seen.setdefault(title, j)
+        return problems
+
+
+@pytest.fixture
+def complaining(plugins: Plugins) -> None:
+    plugins.manager.register(Complains(), name="complains")
+
+
+@pytest.mark.usefixtures("complaining")
+def test_what_plugins_find_is_told_beside_what_is_wrong_elsewhere_at_its_place_in_the_file(
+    problems_of: Problems,
+) -> None:
+    found = problems_of("""
+        forward_nodes:
+          - {ae_title: "", destinations: []}
+          - ae_title: FORWARD
+            destinations:
+              - {name: a, type: peer, ae_title: A, port: 70000}
+              - {name: b, type: peer, ae_title: B}
+              - {name: c, type: peer, ae_title: C, nonsense: 1}
+              - {name: d, type: peer, ae_title: B}
+          - {ae_title: FORBIDDEN}
+        listener: {port: x}
+    """)
+    assert found[-3:] == [
+        "forward_nodes[1].destinations[3].ae_title: is that of destinations[1], forward_nodes[1].destinations[1]",
+        "forward_nodes[2]: sends to nobody",
+        "forward_nodes[2].ae_title: FORBIDDEN is forbidden here",
+    ]
+    assert sorted(one.partition(":")[0] for one in found[:-3]) == [
+        "forward_nodes[0].ae_title",
+        "forward_nodes[1].destinations[0].port",
+        "forward_nodes[1].destinations[2].nonsense",
+        "listener.port",
+    ]
+
+
+@pytest.mark.usefixtures("complaining")
+@pytest.mark.parametrize(
+    ("text", "places"),
+    [
+        # a node whose destinations are all taken out sends to nobody for that only, and so do none
+        (
+            "forward_nodes: [{ae_title: A, destinations: [{name: a, type: peer, ae_title: A, port: 0}]}]",
+            ["forward_nodes[0].destinations[0].port"],
+        ),
+        ("forward_nodes: [{ae_title: '', destinations: []}]", ["forward_nodes[0].ae_title"]),
+        ("forward_nodes: 5", ["forward_nodes"]),
+        # with an authenticator goes who uses it
+        (
+            "{authenticators: {key: {type: token}}, forward_nodes: [{ae_title: A, destinations:"
+            " [{name: a, type: guarded, authenticator: key}]}]}",
+            ["authenticators.key.token"],
+        ),
+        # and with a project
+        (
+            "{projects: [{name: S, profile: Dicom Basic Profile, secret: x}], forward_nodes: [{ae_title: A,"
+            " destinations: [{name: a, type: peer, ae_title: A, tag_morphing: {project: S}}]}]}",
+            ["projects[0].secret"],
+        ),
+        (
+            "{nonsense: 1, forward_nodes: [{ae_title: FORBIDDEN}]}",
+            ["nonsense", "forward_nodes[0]", "forward_nodes[0].ae_title"],
+        ),
+    ],
+)
+def test_nothing_is_told_that_is_so_only_without_what_is_wrong(
+    text: str, places: list[str], problems_of: Problems
+) -> None:
+    assert [one.partition(":")[0] for one in problems_of(text)] == places
+
+
+def test_a_plugin_that_cannot_check_the_rest_of_a_file_is_not_blamed(plugins: Plugins, problems_of: Problems) -> None:
+    plugins.manager.register(FailsToCheck(), name="broken")
+    assert [one.partition(":")[0] for one in problems_of("nonsense: 1")] == ["nonsense"]
 
 
 class NamesACommonKey(BaseModel):
