@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import inspect
 import re
 from pathlib import Path
@@ -78,15 +79,19 @@ def test_first_result_hook_says_so(hook: str) -> None:
     assert ("Stops at the first answer that is not None." in text) is bool(first)
 
 
-@every_hook
-def test_hook_has_a_test(hook: str) -> None:
-    tests = {
+@functools.cache
+def names_of_tests() -> set[str]:
+    return {
         node.name
         for path in (ROOT / "tests").rglob("test_*.py")
         for node in ast.walk(ast.parse(path.read_text("utf-8")))
         if isinstance(node, ast.FunctionDef) and node.name.startswith("test_")
     }
-    assert [name for name in tests if hook in name], f"write a test whose name has {hook} in it"
+
+
+@every_hook
+def test_hook_has_a_test(hook: str) -> None:
+    assert [name for name in names_of_tests() if hook in name], f"write a test whose name has {hook} in it"
 
 
 @pytest.mark.parametrize("source", BLOCKS, ids=range(len(BLOCKS)))

@@ -211,7 +211,6 @@ def addresses_of(program: Client) -> list[str]:
     return [path + ("?hostname=ct1.example" if "/sources/" in path else "") for path in found]
 
 
-@pytest.mark.parametrize("prefix", ["/static/", "/static/vendor/", "/help/", "/api/v1/profiles/", "/tools/"])
 @pytest.mark.parametrize(
     "path",
     [
@@ -226,9 +225,10 @@ def addresses_of(program: Client) -> list[str]:
         "x%00.css",
     ],
 )
-def test_path_leads_to_no_file_of_ours(console_app: ConsoleApp, prefix: str, path: str) -> None:
+def test_path_leads_to_no_file_of_ours(console_app: ConsoleApp, path: str) -> None:
     client = console_app.signed_in()
-    answer = client.get(prefix + path)
-    assert 300 <= answer.status_code < 500
-    assert "class WebConsole" not in answer.text
-    assert "root:" not in answer.text
+    for prefix in ("/static/", "/static/vendor/", "/help/", "/api/v1/profiles/", "/tools/"):
+        answer = client.get(prefix + path)
+        assert 300 <= answer.status_code < 500, prefix
+        assert "class WebConsole" not in answer.text, prefix
+        assert "root:" not in answer.text, prefix
