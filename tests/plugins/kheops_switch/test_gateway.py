@@ -7,13 +7,16 @@ import os
 import random
 import signal
 import subprocess
+import time
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
+import requests
 import yaml
 from click.testing import CliRunner, Result
 from kheops_server import KheopsServer, Series
@@ -22,7 +25,8 @@ from pydicom.uid import generate_uid
 from karnak_core.cli import cli
 from karnak_core.database import open_database
 from karnak_core.spool import follow_up_decisions as decisions
-from karnak_core.testing import RunningGateway, make_file, one_node, run_gateway, send
+from karnak_core.spool.views import iso
+from karnak_core.testing import RunningGateway, free_port, make_file, one_node, run_gateway, send
 
 KEEPS_UIDS = {
     "name": "keeps",
@@ -304,3 +308,33 @@ def test_check_online_asks_about_tokens(kheops: KheopsServer, tmp_path: Path) ->
     assert online.exit_code == 1
     assert "FORWARD/cloud follow-up one: Kheops at" in online.stdout
     assert "FORWARD/cloud follow-up two: the destination token lacks the scope write; it has: read" in online.stderr
+
+
+def test_when_tokens_expire_is_in_the_status_from_the_probe_on_and_follows_what_kheops_says(
+    kheops: KheopsServer, tmp_path: Path
+) -> None:
+    def expiries() -> dict[str, str]:
+        rows = json.loads(karnak(gateway.data, "status", "--json").stdout)["expiries"]
+        return {row["of"]: row["expires_at"] for row in rows if row["kind"] == "token"}
+
+    of = "FORWARD/cloud album: destination token"
+    kheops.tokens["ALBUM-1"].exp = first = int(time.time()) + 3 * 86400
+    port = free_port()
+    study = Study(tmp_path, 1, 1)
+    configuration = one_node(stow(kheops, kheops.album(name="album"))) | {"monitoring": {"port": port}}
+    with run_gateway(configuration, tmp_path / "data") as gateway:
+        assert expiries() == {}
+        assert karnak(gateway.data, "probe", "cloud").exit_code == 0
+        assert expiries() == {of: iso(first * 1000)}
+        day = f"{datetime.fromtimestamp(first, UTC):%Y-%m-%d %H:%M}"
+        assert f"{of} expires in 3 d, on {day} UTC" in karnak(gateway.data, "status").stdout
+        kheops.tokens["ALBUM-1"].exp = second = first + 86400
+        assert set(send(gateway.port, study.files)) == {0}
+        gateway.wait_until(lambda: states(gateway) == {"done": 1})
+        assert expiries() == {of: iso(second * 1000)}
+        metric = f'karnak_token_expiry_timestamp_seconds{{of="{of}"}} '
+        gateway.wait_until(lambda: metric in requests.get(f"http://127.0.0.1:{port}/metrics", timeout=60).text)
+        # of another token it is not known
+        kheops.tokens["NEW"] = kheops.tokens["ALBUM-1"]
+        gateway.apply(one_node(stow(kheops, kheops.album("NEW", name="album"))))
+        assert expiries() == {}
