@@ -81,6 +81,7 @@ class Console:
         author: Identity | str,
         comment: str,
         noted: tuple[str, str] = ("change", "configuration"),
+        applied_once: bool = False,
     ) -> Applied:
         """Apply a changed configuration, and write down who did.
 
@@ -97,6 +98,8 @@ class Console:
             What for, in a few words, for the history; at most 255 characters.
         noted
             A verb, and what it is done to, for the audit trail.
+        applied_once
+            True: files of TLS were looked at then, and are not again, as by ``karnak rollback``.
 
         Raises
         ------
@@ -116,7 +119,7 @@ class Console:
                     f"the configuration is version {version} by now, and this was made from version {expected_version}"
                 )
             document = to_document(before)
-            seen = texts_of(document)
+            seen = None if applied_once else texts_of(document)
             configuration = load(document_change(document), self.plugins, seen=seen)
             require_for_change(author, before, configuration)
             try:
@@ -153,6 +156,7 @@ class Console:
             author=author,
             comment=comment or f"rollback to version {number}",
             noted=("roll back", f"configuration to version {number}"),
+            applied_once=True,
         )
 
     def _applied(

@@ -154,6 +154,14 @@ def test_files_of_tls_are_looked_at_when_they_are_typed(console_app: ConsoleApp,
     # one that is gone later keeps nobody from changing something else
     Path(certificate).unlink()
     assert client.submit(at, {**form_of(client.get(at).text, at), "port": "0"}).status_code == 303
+    # nor from going back, as by `karnak rollback`
+    with_tls = console_app.console.version
+    fields = form_of(client.get(at).text, at)
+    plain = {name: value for name, value in fields.items() if not name.startswith("tls")}
+    assert client.submit(at, plain).status_code == 303
+    assert "tls" not in document(console_app)["listener"]
+    console_app.console.roll_back(with_tls, expected_version=None, author="test")
+    assert document(console_app)["listener"]["tls"] == {"certificate": certificate, "key": key}
 
 
 def test_application_entity_is_added_changed_and_deleted(console_app: ConsoleApp) -> None:
