@@ -105,6 +105,7 @@ def assert_nothing_lost(gateway: Gateway, senders: list[Sender], taken: set[str]
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(900)  # it starts again and again
 def test_nothing_acknowledged_is_lost_when_any_process_is_killed_twenty_times(
     make_gateway: MakeGateway, make_peer: MakePeer
 ) -> None:
