@@ -85,7 +85,10 @@ def test_image_with_something_burned_in_goes_out_masked(received: str, expected:
     assert sent.file_meta.TransferSyntaxUID == expected
     assert sent.BurnedInAnnotation == "NO"
     assert "IconImageSequence" not in sent
-    assert [item.CodeValue for item in sent.DeidentificationMethodCodeSequence] == ["113100", "113101"]
+    assert [item.CodeValue for item in sent.DeidentificationMethodCodeSequence] == [
+        "113101",
+        "113100",
+    ]  # in the order of the profile
     frame[0:2, 0:2] = 0
     assert (sent.pixel_array == frame).all()
 
