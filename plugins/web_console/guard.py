@@ -28,6 +28,8 @@ from karnak_plugins.web_console.refusals import Refused
 
 logger = logging.getLogger(__name__)
 
+#: how paths end of what pages ask for again and again, by themselves
+BY_ITSELF = ("/live", "/traffic", "/node/lists")
 #: what anybody may ask for, by how its path begins
 OPEN = ("/static/", "/sign-in", "/api/echo/destinations")
 #: what somebody may do whose password has to be changed first
@@ -130,13 +132,17 @@ class Guard:
                 raise Refused(401, "the API token is not known, or has expired", {"WWW-Authenticate": "Bearer"})
             return Identity(user=found[0], token=found[1], address=address)
         cookie = request.cookies.get(session_cookie(self._console.config))
-        signed_in = sessions.find(self._console.database, cookie, now, limits(self._console.config)) if cookie else None
+        signed_in = self._signed_in(cookie, now, request) if cookie else None
         if signed_in and signed_in[0].has_password and not self._console.config.local_users:
             # from before this was turned off
             return None
         if signed_in is None or not self._is_vouched_for(signed_in[0]):
             return None
         return Identity(user=signed_in[0], session=signed_in[1], address=address)
+
+    def _signed_in(self, cookie: str, now: int, request: Request) -> tuple[User, sessions.Session] | None:
+        somebody = not request.url.path.endswith(BY_ITSELF)
+        return sessions.find(self._console.database, cookie, now, limits(self._console.config), somebody=somebody)
 
     def _is_vouched_for(self, user: User) -> bool:
         """Say whether the identity provider that somebody comes from is still the one of the configuration."""

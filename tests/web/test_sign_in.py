@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -17,12 +18,14 @@ from karnak_plugins.web_console.access.attempts import (
     FORGET,
     FREE_FOR_ADDRESS,
     FREE_FOR_NAME,
+    FREE_FOR_NAME_ANYWHERE,
     LONGEST_FOR_ADDRESS,
     LONGEST_FOR_NAME,
     MOST,
     Attempts,
 )
 from karnak_plugins.web_console.access.cookies import limits
+from karnak_plugins.web_console.app import create_app
 from karnak_plugins.web_console.config import WebConsole
 
 
@@ -151,7 +154,8 @@ def test_who_is_no_admin_comes_to_pages_of_their_own(console_app: ConsoleApp) ->
 
 def test_the_cookie_is_kept_from_scripts_and_other_sites(console_app: ConsoleApp) -> None:
     console_app.add_user("admin")
-    cookie = attempt(console_app.client()).headers["Set-Cookie"]
+    cookie, known = attempt(console_app.client()).headers.get_list("Set-Cookie")
+    assert known.endswith("; HttpOnly; Max-Age=15552000; Path=/sign-in; SameSite=lax")
     assert cookie.startswith("karnak=")
     assert cookie.endswith("; HttpOnly; Path=/; SameSite=lax")
 
@@ -225,6 +229,27 @@ def test_sessions_end_when_idle_and_after_their_whole_time(console_app: ConsoleA
         assert connection.execute(sa.select(sa.func.count()).select_from(console_session)).scalar() == 1
 
 
+@pytest.mark.parametrize(
+    "path", ["/monitoring/live?period=all", "/overview/live", "/overview/traffic", "/gateway/live"]
+)
+def test_a_page_that_follows_by_itself_keeps_nobody_signed_in(console_app: ConsoleApp, path: str) -> None:
+    now = [console_app.console.clock()]
+    console = replace(console_app.console, clock=lambda: now[0])
+    client = ConsoleApp(console=console, app=create_app(console)).signed_in()
+    minute = 60_000
+    for _ in range(5):
+        now[0] += 20 * minute
+        # somebody is there
+        assert client.get(path.rpartition("/")[0]).status_code == 200
+        now[0] += 5 * minute
+        assert client.get(path, headers={"HX-Request": "true"}).status_code == 200
+    statuses = []
+    for _ in range(5):
+        now[0] += 6 * minute
+        statuses.append(client.get(path, headers={"HX-Request": "true"}).status_code)
+    assert statuses == [200, 200, 200, 200, 401], "somebody was there 29 minutes ago, at most"
+
+
 def test_a_disabled_user_is_out_at_once(console_app: ConsoleApp) -> None:
     admin, other = console_app.signed_in(), console_app.signed_in("other")
     user = next(row for row in admin.get("/users").text.splitlines() if ">other</a>" in row).split("/users/")[1]
@@ -266,12 +291,13 @@ def test_pauses_grow_to_a_limit_and_are_forgotten() -> None:
     found = []
     for _ in range(9):
         # one that has to wait does not count
-        assert attempts.begin("ADMIN ", "10.0.0.2") == attempts.begin("admin", "10.0.0.3")
-        found.append(attempts.begin("admin", "10.0.0.2"))
+        found.append(attempts.begin("ADMIN ", "10.0.0.1"))
+        assert attempts.begin("admin", "10.0.0.1") == found[-1]
         now[0] += found[-1]
-        assert attempts.begin("admin", "10.0.0.2") == 0
+        assert attempts.begin("admin", "10.0.0.1") == 0
     assert found == [1, 2, 4, 8, 16, 32, LONGEST_FOR_NAME, LONGEST_FOR_NAME, LONGEST_FOR_NAME]
     assert attempts.begin("other", "10.0.0.1") == 0
+    assert attempts.begin("admin", "10.0.0.2") == 0
     now[0] += FORGET + LONGEST_FOR_NAME
     for _ in range(FREE_FOR_NAME):
         assert attempts.begin("admin", "10.0.0.1") == 0
@@ -309,6 +335,79 @@ def test_right_passwords_never_make_anybody_wait() -> None:
     for number in range(100):
         assert attempts.begin(f"user{number % 7}", "10.0.0.1") == 0
         attempts.succeeded(f"user{number % 7}", "10.0.0.1")
+
+
+def test_a_right_password_lets_the_others_at_the_address_wait_no_longer() -> None:
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+    for number in range(FREE_FOR_ADDRESS + 5):
+        now[0] += attempts.begin(f"user{number}", "10.0.0.1")
+        attempts.begin(f"user{number}", "10.0.0.1")
+    now[0] += attempts.begin("alice", "10.0.0.1")
+    assert attempts.begin("alice", "10.0.0.1") == 0
+    attempts.succeeded("alice", "10.0.0.1")
+    assert attempts.begin("bob", "10.0.0.1") == 0
+    # what was wrong still counts
+    assert attempts.begin("carol", "10.0.0.1") > 1
+
+
+def test_many_addresses_together_do_not_guess_at_will_but_do_not_lock_a_known_browser_out() -> None:
+    now = [0.0]
+    attempts = Attempts(lambda: now[0])
+    looked_at = 0
+    for second in range(4 * 3600):
+        now[0] = float(second)
+        looked_at += attempts.begin("admin", f"10.0.{second % 7}.{second % 251}") == 0
+        if second % 30 == 0:
+            assert attempts.begin("admin", "192.168.1.5", "a browser that is known") == 0
+            attempts.succeeded("admin", "192.168.1.5", "a browser that is known")
+    assert FREE_FOR_NAME_ANYWHERE < looked_at < 2 * 4 * 60 + FREE_FOR_NAME_ANYWHERE
+    # by another name it is one as any other
+    for _ in range(FREE_FOR_NAME):
+        assert attempts.begin("admin", "192.168.1.5", "thief") == 0
+    assert attempts.begin("admin", "192.168.1.5", "thief") > 0
+
+
+def test_a_browser_that_somebody_has_signed_in_with_is_not_locked_out(console_app: ConsoleApp) -> None:
+    console_app.add_user("admin")
+    console_app.add_user("other")
+    console_app.app.state.attempts = Attempts(lambda: 0.0)
+    own, shared, stranger = console_app.client(), console_app.client(), console_app.client()
+    for client in (own, shared):
+        assert attempt(client).status_code == 303
+    assert attempt(shared, "other", csrf_token=shared.csrf()).status_code == 303
+    for client in (own, shared):
+        assert client.submit("/sign-out").status_code == 303
+    while attempt(stranger, password="wrong").status_code != 429:
+        pass
+    assert attempt(stranger).status_code == 429
+    for client in (own, shared):
+        assert attempt(client).status_code == 303
+        assert attempt(console_app.client(), csrf_token="").status_code == 429
+    # it is known for nobody else, and has an end to its own count
+    while attempt(stranger, "other", "wrong").status_code != 429:
+        pass
+    assert attempt(own, "other", csrf_token=own.csrf()).status_code == 429
+    assert own.submit("/sign-out").status_code == 303
+    for _ in range(FREE_FOR_NAME):
+        assert attempt(own, password="wrong").status_code == 401
+    assert attempt(own).status_code == 429
+
+
+@pytest.mark.parametrize("cookie", ["x", "", "é", "x" * 5000])
+def test_a_cookie_of_a_known_browser_that_is_made_up_counts_for_nothing(console_app: ConsoleApp, cookie: str) -> None:
+    console_app.add_user("admin")
+    client = console_app.client()
+    other_secret = console_app.console.vault.encrypt('["browser", 1]')
+    for value in (cookie.encode("latin-1", "replace").decode("latin-1"), other_secret):
+        assert (
+            client.post(
+                "/sign-in",
+                data={"name": "admin", "password": "x"},
+                headers={"Cookie": f"karnak_known={value}".encode()},
+            ).status_code
+            == 401
+        )
 
 
 def test_attempts_take_bounded_memory() -> None:

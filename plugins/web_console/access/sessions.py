@@ -61,8 +61,16 @@ def begin(database: Database, user: User, now: int, limits: Limits, *, id_token:
     return cookie
 
 
-def find(database: Database, cookie: str, now: int, limits: Limits) -> tuple[User, Session] | None:
-    """Return whose session this is; None: of nobody, or it is over, or the user is disabled."""
+def find(
+    database: Database, cookie: str, now: int, limits: Limits, *, somebody: bool = True
+) -> tuple[User, Session] | None:
+    """Return whose session this is; None: of nobody, or it is over, or the user is disabled.
+
+    Parameters
+    ----------
+    somebody
+        False: a page asks by itself, which does not tell that anybody is there.
+    """
     key = _hash(cookie)
     query = (
         sa.select(
@@ -79,7 +87,7 @@ def find(database: Database, cookie: str, now: int, limits: Limits) -> tuple[Use
         row = connection.execute(query).one_or_none()
     if row is None or row.disabled or row.began_at < now - limits.whole or row.seen_at < now - limits.idle:
         return None
-    if row.seen_at < now - NOTE_EVERY:
+    if somebody and row.seen_at < now - NOTE_EVERY:
         with database.write(durable=False) as connection:
             connection.execute(sa.update(console_session).where(console_session.c.id == key).values(seen_at=now))
     session = Session(id=key, csrf=row.csrf, created_at=row.began_at, seen_at=row.seen_at, id_token=row.id_token)

@@ -63,13 +63,15 @@ def _wrong_password(
     request: Request, user: Identity, console: Console, old: str, new: str, again: str
 ) -> dict[str, str]:
     attempts, name, address = attempts_of(request), user.user.name, user.address
-    if wait := math.ceil(attempts.begin(name, address)):
+    # who is signed in has a count of their own, whatever others try
+    browser = f"session {user.session.id}" if user.session else ""
+    if wait := math.ceil(attempts.begin(name, address, browser)):
         return {"old": f"there were too many attempts; try again in {wait} s"}
     with console.database.read() as connection:
         found = users.stored_password(connection, name)
     if found is None or not passwords.matches(old, found[1]):
         return {"old": "is not your password"}
-    attempts.succeeded(name, address)
+    attempts.succeeded(name, address, browser)
     errors = {}
     if problem := passwords.problem(new, name):
         errors["new"] = problem

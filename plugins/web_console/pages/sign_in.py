@@ -10,7 +10,7 @@ from fastapi import APIRouter, Request
 from starlette.background import BackgroundTask
 from starlette.responses import Response
 
-from karnak_plugins.web_console.access import passwords, sessions, users
+from karnak_plugins.web_console.access import known_browsers, passwords, sessions, users
 from karnak_plugins.web_console.access.attempts import Attempts
 from karnak_plugins.web_console.access.audit import audit, recorded
 from karnak_plugins.web_console.access.cookies import clear_session, limits, set_session
@@ -55,24 +55,27 @@ def sign_in(request: Request, form: Form, console: ConsoleOf) -> Response:
         raise Refused(403, "nobody signs in with a password here; see plugins.web_console.local_users")
     name, address = text(form, "name").strip()[:64], request.client.host if request.client else ""
     attempts, after = attempts_of(request), own_path(text(form, "next"), "")
-    if wait := math.ceil(attempts.begin(name, address)):
+    with console.database.read() as connection:
+        found = users.stored_password(connection, name)
+    known = known_browsers.of(request, console.vault)
+    browser = known.browser if known and found and found[0].id in known.users else ""
+    if wait := math.ceil(attempts.begin(name, address, browser)):
         words = f"There were too many attempts. Try again in {wait} second{'s' if wait > 1 else ''}."
         headers = {"Retry-After": str(wait)}
         return render(request, "sign_in.html", status=429, headers=headers, next=after, wrong=words, name=name)
-    with console.database.read() as connection:
-        found = users.stored_password(connection, name)
     right = passwords.matches(text(form, "password"), found[1] if found else None)
     if not right or found is None or found[0].disabled:
         logger.warning("a sign-in failed, from %s", address)
         # what was typed as the name may be a password
-        known = found[0].name if found else "an unknown user"
-        audit(console, known, "fail to sign in", known, f"from {address}")
+        whose = found[0].name if found else "an unknown user"
+        audit(console, whose, "fail to sign in", whose, f"from {address}")
         return render(request, "sign_in.html", status=401, next=after, wrong=WRONG, name=name)
     user = found[0]
-    attempts.succeeded(name, address)
+    attempts.succeeded(name, address, browser)
     audit(console, user.name, "sign in", user.name, f"from {address}")
     response = go(request, after or home(user.roles))
     begin_session(request, console, response, user)
+    known_browsers.remember(request, response, console.config, console.vault, user.id)
     return response
 
 
