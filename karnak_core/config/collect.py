@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from pydantic import ValidationError, ValidatorFunctionWrapHandler, WrapValidator
+from pydantic import BaseModel, ModelWrapValidatorHandler, ValidationError, ValidatorFunctionWrapHandler, WrapValidator
 from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 Place = tuple[int | str, ...]
+M = TypeVar("M", bound=BaseModel)
 
 
 def again(error: ValidationError, *prefix: int | str) -> list[InitErrorDetails]:
@@ -35,6 +36,34 @@ def raise_all(problems: Sequence[InitErrorDetails]) -> None:
     """Raise what was found, if anything."""
     if problems:
         raise ValidationError.from_exception_data("configuration", list(problems))
+
+
+def together(
+    value: Any, handler: ModelWrapValidatorHandler[M], look: Callable[[Mapping[str, Any]], Iterable[tuple[str, str]]]
+) -> M:
+    """Validate a model, and look at several of its keys together, even where others are wrong; in a ``wrap`` validator.
+
+    An ``after`` validator would say nothing then: it would be told in a second round.
+
+    Parameters
+    ----------
+    look
+        Given the values, or where any is wrong what was written, yields keys and what is wrong with them. Of keys that
+        are wrong by themselves it is not told.
+    """
+    result: M | None = None
+    problems: list[InitErrorDetails] = []
+    try:
+        result = handler(value)
+    except ValidationError as error:
+        problems += again(error)
+    told = {found["loc"][0] for found in problems if found.get("loc")}
+    there = value if result is None else {name: getattr(result, name) for name in type(result).model_fields}
+    if isinstance(there, Mapping):
+        problems += [problem(words, (key,), there.get(key)) for key, words in look(there) if key not in told]
+    raise_all(problems)
+    assert result is not None
+    return result
 
 
 def unique_by(*keys: str) -> WrapValidator:

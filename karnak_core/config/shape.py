@@ -51,7 +51,13 @@ def follow(root: type[BaseModel], loc: Sequence[str | int], missing: bool, docum
         if hiding and isinstance(value, Mapping):
             shapes = [(_keys(hiding[0], value, context), ())]
             continue
-        if isinstance(value, Mapping) and (step in value or (missing and position == len(loc))):
+        is_last = position == len(loc)
+        if isinstance(value, Mapping) and (
+            step in value
+            or (missing and is_last)
+            # a key that has its default, which does not go with the others
+            or (is_last and any(step in _known(shape, value, context) for shape, _ in shapes))
+        ):
             known = tuple(dict.fromkeys(key for shape, _ in shapes for key in _known(shape, value, context)))
             shapes = [inner for shape, _ in shapes for inner in _of_key(shape, step, value, context)]
             value = value.get(step)

@@ -7,9 +7,9 @@ gateway from following the rest of its configuration, nor anybody from changing 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Annotated, Self
+from typing import Annotated
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_validator
 
 from karnak_core.config.parts import Model
 from karnak_core.config.reading import absolute, opens
@@ -89,15 +89,19 @@ class ClientTLS(_Identity):
         default=None, description="PEM file: our certificate, for a peer that asks for one; needs key"
     )
     key: TlsPath | None = Field(
-        default=None, description="PEM file: the private key of the certificate, without a pass phrase"
+        default=None,
+        validate_default=True,
+        description="PEM file: the private key of the certificate, without a pass phrase",
     )
     check_hostname: bool = Field(
         default=True, description="false: a certificate of another host is accepted, too, if ca issued it"
     )
 
-    @model_validator(mode="after")
-    def _certificate_and_key(self) -> Self:
-        if (self.certificate is None) != (self.key is None):
-            there, lacking = ("certificate", "key") if self.key is None else ("key", "certificate")
+    @field_validator("key")
+    @classmethod
+    def _goes_with_certificate(cls, value: str | None, info: ValidationInfo) -> str | None:
+        # a certificate that is wrong is reported by itself
+        if "certificate" in info.data and (info.data["certificate"] is None) != (value is None):
+            there, lacking = ("certificate", "key") if value is None else ("key", "certificate")
             raise ValueError(f"{there} needs {lacking}, too")
-        return self
+        return value

@@ -6,10 +6,10 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from typing import Annotated, Any, Final, Literal, Self
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import quote, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, field_validator
 from pydicom import Dataset
 
 from karnak_core.config.names import AuthenticatorName
@@ -54,6 +54,7 @@ class ApiSource(BaseModel):
     )
     body: str = Field(
         default="",
+        validate_default=True,
         description="JSON to send with POST; {{…}} in it is evaluated on the received data set, and escaped as in a "
         "JSON string",
     )
@@ -109,19 +110,22 @@ class ApiSource(BaseModel):
             raise ValueError(f"is no JSON with 1 in place of every {{{{…}}}}{where}") from None
         return text
 
-    @model_validator(mode="after")
-    def _body_is_used(self) -> Self:
-        if self.method == "POST" and not self.body:
+    @field_validator("body")
+    @classmethod
+    def _body_is_used(cls, text: str, info: ValidationInfo) -> str:
+        if info.data.get("method") == "POST" and not text:
             raise ValueError("method POST needs body")
-        if self.method == "GET" and self.body:
+        if info.data.get("method") == "GET" and text:
             raise ValueError("body needs method POST")
-        return self
+        return text
 
-    @model_validator(mode="after")
-    def _tls_is_used(self) -> Self:
-        if self.tls is not None and not self.url.lower().startswith("https:"):
+    @field_validator("tls")
+    @classmethod
+    def _tls_is_used(cls, value: ClientTLS | None, info: ValidationInfo) -> ClientTLS | None:
+        # a url that is wrong is reported by itself
+        if value is not None and not info.data.get("url", "https:").lower().startswith("https:"):
             raise ValueError("tls needs a url that begins with https:")
-        return self
+        return value
 
 
 class ApiPseudonyms:

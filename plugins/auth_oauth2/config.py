@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Literal, Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, field_validator, model_validator
 
+from karnak_core.config.collect import together
 from karnak_core.config.quantities import Duration
 from karnak_core.config.secret import Origin, Secret
 from karnak_core.config.tls import AuthoritiesPath
@@ -87,20 +89,24 @@ class OAuth2Authenticator(BaseModel):
             raise ValueError(f"{text!r} has characters that a scope cannot have (RFC 6749 section 3.3)")
         return scope
 
-    @model_validator(mode="after")
-    def _is_one_of_two_forms(self) -> Self:
-        needed = {"token_url": self.token_url, "client_id": self.client_id, "client_secret": self.client_secret}
-        given = [name for name, value in needed.items() if value]
-        if self.token is not None:
-            more = given + (["scope"] if self.scope else [])
-            if more:
-                raise ValueError(f"token is given, and {', '.join(more)} to fetch one, too; only one of them can be")
-        elif not given:
-            raise ValueError("needs token, or token_url, client_id and client_secret to fetch one")
-        elif len(given) < len(needed):
-            missing = [name for name in needed if name not in given]
-            raise ValueError(f"{', '.join(missing)} missing, which {', '.join(given)} need")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _is_one_of_two_forms(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        def look(keys: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+            needed = ("token_url", "client_id", "client_secret")
+            given = [name for name in needed if keys.get(name)]
+            if keys.get("token") is not None:
+                more = ", ".join(given + (["scope"] if keys.get("scope") else []))
+                if more:
+                    yield "token", f"token is given, and {more} to fetch one, too; only one of them can be"
+            elif not given:
+                yield "token", "needs token, or token_url, client_id and client_secret to fetch one"
+            else:
+                for name in needed:
+                    if name not in given:
+                        yield name, f"is missing, which {', '.join(given)} {'needs' if len(given) == 1 else 'need'}"
+
+        return together(value, handler, look)
 
 
 def refuse_no_token(text: str) -> None:

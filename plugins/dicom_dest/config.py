@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Self
+from collections.abc import Iterator, Mapping
+from typing import Any, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ModelWrapValidatorHandler, model_validator
 
+from karnak_core.config.collect import together
 from karnak_core.config.names import AETitle
 from karnak_core.config.quantities import Duration
 from karnak_core.config.tls import ClientTLS
@@ -37,14 +39,16 @@ class DicomDestination(BaseModel):
         60.0, gt=0, le=3600, description="time until an instance is answered, after it was sent"
     )
 
-    @model_validator(mode="after")
-    def _has_an_address(self) -> Self:
-        if self.use_ae_title_destination:
-            return self
-        missing = [name for name in ("hostname", "port") if not getattr(self, name)]
-        if missing:
-            raise ValueError(f"{' and '.join(missing)} missing; needed unless use_ae_title_destination is true")
-        return self
+    @model_validator(mode="wrap")
+    @classmethod
+    def _has_an_address(cls, value: Any, handler: ModelWrapValidatorHandler[Self]) -> Self:
+        def look(keys: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+            if keys.get("use_ae_title_destination", False) is False:
+                for name in ("hostname", "port"):
+                    if not keys.get(name):
+                        yield name, "is missing; needed unless use_ae_title_destination is true"
+
+        return together(value, handler, look)
 
     def address(self, context: OpenContext) -> tuple[str, int]:
         """Return host and port of the node."""

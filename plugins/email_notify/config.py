@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Final, Literal, Self
+from typing import Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from karnak_core.config.names import Host
 from karnak_core.config.quantities import Duration
@@ -30,7 +30,7 @@ class MailServer(BaseModel):
         "the first byte",
     )
     username: str = Field(default="", max_length=255, description="who we are at the mail server; blank: no login")
-    password: Secret | None = Field(default=None, description="proves that; needs username")
+    password: Secret | None = Field(default=None, validate_default=True, description="proves that; needs username")
     sender: str = Field(default="karnak@localhost", description="the address that mails come from")
     ca: AuthoritiesPath | None = Field(
         default=None,
@@ -51,12 +51,13 @@ class MailServer(BaseModel):
     def _is_an_address(cls, value: str) -> str:
         return address(value.strip())
 
-    @model_validator(mode="after")
-    def _login_is_whole(self) -> Self:
-        has_password = self.password is not None and self.password != Secret.plain("")
-        if bool(self.username) != has_password:
+    @field_validator("password")
+    @classmethod
+    def _login_is_whole(cls, value: Secret | None, info: ValidationInfo) -> Secret | None:
+        has_password = value is not None and value != Secret.plain("")
+        if "username" in info.data and bool(info.data["username"]) != has_password:
             raise ValueError("username and password go together")
-        return self
+        return value
 
 
 class EmailNotification(BaseModel):

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from karnak_core.config.names import ConditionText
 from karnak_core.config.quantities import Duration
@@ -69,11 +68,13 @@ class KheopsAlbum(BaseModel):
             refuse_no_token(value.where)
         return value
 
-    @model_validator(mode="after")
-    def _tls_is_used(self) -> Self:
-        if self.tls is not None and not self.api_url.startswith("https:"):
+    @field_validator("tls")
+    @classmethod
+    def _tls_is_used(cls, value: ClientTLS | None, info: ValidationInfo) -> ClientTLS | None:
+        # a url that is wrong is reported by itself
+        if value is not None and not info.data.get("api_url", "https:").startswith("https:"):
             raise ValueError("tls needs an api_url that begins with https:")
-        return self
+        return value
 
 
 def refuse_no_token(text: str) -> None:

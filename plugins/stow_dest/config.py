@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Self
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator
 
 from karnak_core.config.names import AuthenticatorName
 from karnak_core.config.quantities import Duration, Size
@@ -77,17 +76,20 @@ class StowDestination(BaseModel):
             raise ValueError("has a query or fragment (? or #); /studies could not be added")
         return url if url.endswith("/studies") else f"{url}/studies"
 
-    @model_validator(mode="after")
-    def _authorized_in_one_way(self) -> Self:
-        if self.authenticator and any(header.name.lower() == "authorization" for header in self.headers):
+    @field_validator("authenticator")
+    @classmethod
+    def _authorized_in_one_way(cls, value: str | None, info: ValidationInfo) -> str | None:
+        if value and any(header.name.lower() == "authorization" for header in info.data.get("headers", ())):
             raise ValueError("headers have Authorization, and authenticator makes one, too; only one of them can be")
-        return self
+        return value
 
-    @model_validator(mode="after")
-    def _tls_is_used(self) -> Self:
-        if self.tls is not None and not self.url.startswith("https:"):
+    @field_validator("tls")
+    @classmethod
+    def _tls_is_used(cls, value: ClientTLS | None, info: ValidationInfo) -> ClientTLS | None:
+        # a url that is wrong is reported by itself
+        if value is not None and not info.data.get("url", "https:").startswith("https:"):
             raise ValueError("tls needs a url that begins with https:")
-        return self
+        return value
 
 
 def _words(error: ValueError) -> str:

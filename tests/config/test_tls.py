@@ -177,8 +177,8 @@ def test_paths_of_a_destination_start_at_the_folder_of_the_file(destination, fil
     ("keys", "place", "words"),
     [
         ("{ca: gone.pem}", "tls.ca", "gone.pem' cannot be read: no such file or directory"),
-        ("{certificate: server.pem}", "tls", "certificate needs key, too"),
-        ("{key: server.key}", "tls", "key needs certificate, too"),
+        ("{certificate: server.pem}", "tls.key", "certificate needs key, too"),
+        ("{key: server.key}", "tls.key", "key needs certificate, too"),
         ("{certificate: server.pem, key: other.key}", "tls.key", "is not the private key of the certificate in"),
         ("{certificate: expired.pem, key: expired.key}", "tls.certificate", "the certificate expired on"),
         ("true", "tls", "is not a mapping of keys to values"),

@@ -174,7 +174,7 @@ def failure(part: Authenticator, *, refresh: bool = False) -> str:
         ({}, "needs token, or token_url, client_id and client_secret to fetch one"),
         ({"token": "x", "client_id": "y"}, "token is given, and client_id to fetch one, too; only one of them can be"),
         ({"token": "x", "scope": "y"}, "token is given, and scope"),
-        ({"token_url": "https://h/t"}, "client_id, client_secret missing, which token_url need"),
+        ({"token_url": "https://h/t"}, "is missing, which token_url needs"),
         ({"token": ""}, "is empty"),
         ({"token": "Bearer abc"}, "begins with 'Bearer', which is put in front of it; leave it out"),
         ({"token": "a b"}, "has characters that a token cannot have"),

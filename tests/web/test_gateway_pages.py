@@ -164,6 +164,17 @@ def test_problems_of_the_check_are_shown_at_their_fields_and_nothing_is_changed(
     assert console_app.console.version == version
 
 
+def test_form_that_is_empty_says_at_each_field_what_is_needed(console_app: ConsoleApp) -> None:
+    with_node(console_app)
+    client = console_app.signed_in()
+    action = "/gateway/destination/add?node=FORWARD&type=dicom"
+    fields = form_of(client.get(action).text, action)
+    answer = client.submit(action, {**fields, "name": "a", "ae_title": "", "hostname": "", "port": ""})
+    assert answer.status_code == 422
+    for field in ("ae_title", "hostname", "port"):
+        assert f'id="{field}-error"' in answer.text, field
+
+
 def test_deidentification_and_tag_morphing_exclude_each_other(console_app: ConsoleApp) -> None:
     with_project(console_app, STOW)
     client = console_app.signed_in()
