@@ -56,7 +56,7 @@ def follow(root: type[BaseModel], loc: Sequence[str | int], missing: bool, docum
             step in value
             or (missing and is_last)
             # a key that has its default, which does not go with the others
-            or (is_last and any(step in _known(shape, value, context) for shape, _ in shapes))
+            or (is_last and any(step in set(_known(shape, value, context)) for shape, _ in shapes))
         ):
             known = tuple(dict.fromkeys(key for shape, _ in shapes for key in _known(shape, value, context)))
             shapes = [inner for shape, _ in shapes for inner in _of_key(shape, step, value, context)]
