@@ -14,7 +14,7 @@ import sqlalchemy as sa
 
 from karnak_core.database.tables import delivery, instance
 from karnak_core.model import State
-from karnak_core.spool.searching import MOST_KNOWN, Patience, Stretch, ground, stretches
+from karnak_core.spool.searching import CHUNK, Patience, Stretch, ground, stretches
 from karnak_core.spool.views import Filter, matching, narrowed
 
 #: failed deliveries whose studies come first, the newest ones
@@ -138,13 +138,14 @@ def latest(
 
 
 def within(connection: sa.Connection, chosen: Filter, keys: Sequence[Key]) -> Filter:
-    """Return a filter for the same deliveries of these studies that looks for a text only once."""
+    """Return a filter for the same deliveries of these studies, which names them where they are few."""
     if not (chosen.text or chosen.patient_id) or not keys:
         return chosen
     of_these = instance.c.study_instance_uid.in_(sorted({study for study, _, _ in keys}))
-    found = matching(_select(delivery.c.id), chosen, of_these).limit(MOST_KNOWN + 1)
+    found = matching(_select(delivery.c.id), chosen, of_these).limit(CHUNK + 1)
     ids = connection.execute(found).scalars().all()
-    return chosen if len(ids) > MOST_KNOWN else Filter(ids=ids or (0,))
+    # to name very many takes longer than to look for the text again
+    return chosen if len(ids) > CHUNK else Filter(ids=ids or (0,))
 
 
 def _fitting(connection: sa.Connection, keys: Sequence[Key], most: int) -> int:
