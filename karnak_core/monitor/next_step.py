@@ -118,7 +118,7 @@ def of_afterwards(row: Any, situation: Situation, what: str) -> Next:
         commands = tuple(f"karnak {what}s {verb} --id {row.id}" for verb in ("retry", "discard"))
         return Next(words=f"a person decides; the {what} is kept until then", commands=commands)
     if row.state == State.DISCARDED:
-        return Next(words="nothing: it was given up")
+        return Next(words="nothing: it was given up, or something else has taken its place")
     if row.not_before is None:
         return Next(words="nothing: it is done")
     if not situation.running:

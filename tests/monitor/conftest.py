@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
-sys.path.insert(0, str(Path(__file__).parent))
+# last: others look for what has the same name beside them
+sys.path.append(str(Path(__file__).parent))
 
 from scripted_follow_ups import Setting, ended
 
