@@ -6,7 +6,7 @@ It finds too much, never too little: values are put together by how they are enc
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from karnak_core.leaks.binary import may_hold, uid_like
@@ -26,6 +26,9 @@ from karnak_core.leaks.kinds import (
     is_id_like,
 )
 from karnak_core.leaks.texts import decode, fold, is_text, stands_in
+
+#: so many values are looked through to find those that are the same
+_MANY = 64
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +79,13 @@ def suspects(identifiers: Identifiers, *datasets: Elements) -> Identifiers | Non
 
 
 def _heap(datasets: Sequence[Elements]) -> _Heap:
-    by_vr: dict[bytes, set[bytes]] = defaultdict(set)
+    found: dict[bytes, list[bytes]] = defaultdict(list)
     for elements in datasets:
         value = elements.value
         for _, vr, start, stop, _ in elements.found:
-            by_vr[vr].add(value[start:stop])
+            found[vr].append(value[start:stop])
+    # those of many items are mostly the same
+    by_vr = {vr: values if len(values) < _MANY else set(values) for vr, values in found.items()}
     texts: set[bytes] = set()
     binary: set[bytes] = set()
     numbers, uids, times = _joined(by_vr, NUMBERS), _joined(by_vr, (b"UI",)), _joined(by_vr, TIMES)
@@ -88,14 +93,14 @@ def _heap(datasets: Sequence[Elements]) -> _Heap:
     texts.update(joined for joined, characters in kept if joined.translate(None, characters))
     for vr, values in by_vr.items():
         if vr in TEXTS:
-            texts |= values
+            texts.update(values)
         elif vr in EITHER:
             for one in values:
                 (texts if is_text(one) else binary).add(one)
         elif vr in BINARY_NUMBERS:
             binary.update(one for one in values if len(one) > FEW)
         elif vr not in NUMBERS and vr not in TIMES and vr != b"UI":
-            binary |= values
+            binary.update(values)
     text = b"\n".join(texts)
     if text.isascii() and b"\x1b" not in text:
         folded = text.decode("ascii").lower()
@@ -143,5 +148,5 @@ def _folded(datasets: Sequence[Elements], texts: set[bytes]) -> str:
     return "\n".join(fold(decode(one, character_set)) for one, character_set in found)
 
 
-def _joined(by_vr: Mapping[bytes, set[bytes]], vrs: Iterable[bytes]) -> bytes:
+def _joined(by_vr: Mapping[bytes, Collection[bytes]], vrs: Iterable[bytes]) -> bytes:
     return b"\\".join(one for vr in vrs if vr in by_vr for one in by_vr[vr])
