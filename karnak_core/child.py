@@ -95,12 +95,16 @@ class Child:
         """Say whether the process has not ended for good."""
         return self._thread.is_alive()
 
+    def kill(self) -> None:
+        """End a process that was asked to, and has not."""
+        logger.error("process %r did not end in time and is killed", self.name)
+        self._signal(signal.SIGKILL)
+
     def join(self, deadline: float) -> None:
         """Wait for the end until ``deadline`` (monotonic seconds), then kill."""
         self._thread.join(max(0.0, deadline - time.monotonic()))
         if self._thread.is_alive():
-            logger.error("process %r did not end in time and is killed", self.name)
-            self._signal(signal.SIGKILL)
+            self.kill()
             self._thread.join(5.0)
 
     def _signal(self, number: signal.Signals) -> None:

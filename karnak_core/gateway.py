@@ -29,6 +29,8 @@ GRACE_SECONDS = 30.0
 READY_SECONDS = 60.0
 #: seconds that the ready line waits for services, without which the gateway works
 SERVICE_SECONDS = 30.0
+#: seconds that services get to end once the gateway's own processes have; they are asked to at the same time
+SERVICE_GRACE_SECONDS = 5.0
 BACKLOG = 1024
 
 
@@ -144,12 +146,16 @@ class Gateway:
         every = [*self._children, *self._retired]
         for child in every:
             child.stop()
-        every += self._services.stop()
+        services = self._services.stop()
         if self._listening is not None:
             # nobody shall wait in a queue that nobody serves any more
             self._listening.close()
         deadline = time.monotonic() + GRACE_SECONDS + 5.0
         for child in every:
+            child.join(deadline)
+        # at last, so that one that hangs holds up none of what drains
+        deadline = time.monotonic() + SERVICE_GRACE_SECONDS
+        for child in services:
             child.join(deadline)
 
     def _died(self, owner: str) -> None:

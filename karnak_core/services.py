@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Mapping
 
 from pydantic import BaseModel
@@ -10,6 +11,9 @@ from pydantic import BaseModel
 from karnak_core.child import Child
 
 logger = logging.getLogger(__name__)
+
+#: seconds that a service gets to end when its section changes; one that hangs would keep its successor away
+END_SECONDS = 10.0
 
 
 class Services:
@@ -27,17 +31,20 @@ class Services:
         self._known = known
         self._make = make
         self._running: dict[str, tuple[BaseModel, Child]] = {}
-        #: told to end; until it has, it may hold what its successor needs, such as a port
-        self._leaving: dict[str, Child] = {}
+        #: told to end, and when (monotonic); until it has, it may hold what its successor needs, such as a port
+        self._leaving: dict[str, tuple[Child, float]] = {}
 
     def follow(self, sections: Mapping[str, BaseModel]) -> None:
         """Start, end and restart processes, so that they are those of these sections; call again until all are."""
-        self._leaving = {name: child for name, child in self._leaving.items() if child.alive}
+        self._leaving = {name: (child, told) for name, (child, told) in self._leaving.items() if child.alive}
+        for child, told in self._leaving.values():
+            if time.monotonic() - told > END_SECONDS:
+                child.kill()
         wanted = {name: section for name, section in sections.items() if name in self._known}
         for name, (section, child) in list(self._running.items()):
             if wanted.get(name) != section:
                 child.stop()
-                self._leaving[name] = child
+                self._leaving[name] = (child, time.monotonic())
                 del self._running[name]
                 logger.info("service %r %s", name, "is started anew" if name in wanted else "ends")
         for name, section in wanted.items():
@@ -58,7 +65,7 @@ class Services:
 
     def stop(self) -> list[Child]:
         """Ask all of them to end; return them, to be joined."""
-        children = [*self._leaving.values(), *(child for _, child in self._running.values())]
+        children = [*(child for child, _ in self._leaving.values()), *(child for _, child in self._running.values())]
         for child in children:
             child.stop()
         return children

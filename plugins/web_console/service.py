@@ -22,13 +22,14 @@ from karnak_plugins.web_console.access import users
 from karnak_plugins.web_console.access.audit import remove_old
 from karnak_plugins.web_console.app import create_app
 from karnak_plugins.web_console.config import WebConsole
+from karnak_plugins.web_console.connections import connection_class
 from karnak_plugins.web_console.console import Console
 
 logger = logging.getLogger(__name__)
 
 BACKLOG = 256
-#: seconds that requests get to end
-GRACE_SECONDS = 5
+#: seconds that requests get to end; less than the gateway gives this process
+GRACE_SECONDS = 3
 
 
 class ConsoleService:
@@ -61,7 +62,7 @@ class ConsoleService:
                 pass
         finally:
             server.should_exit = True
-            thread.join(GRACE_SECONDS + 5.0)
+            thread.join(GRACE_SECONDS + 1.0)
             self._listening.close()
         if not stop.is_set():
             raise KarnakError("the web server ended by itself; see the log")
@@ -84,6 +85,7 @@ class ConsoleService:
             timeout_keep_alive=30,
             timeout_graceful_shutdown=GRACE_SECONDS,
             limit_concurrency=500,
+            http=connection_class(config.trusted_proxies),
             **more,
         )
 
