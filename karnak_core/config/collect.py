@@ -57,7 +57,7 @@ def together(
         result = handler(value)
     except ValidationError as error:
         problems += again(error)
-    told = {found["loc"][0] for found in problems if found.get("loc")}
+    told = {loc[0] for found in problems if (loc := found.get("loc"))}
     there = value if result is None else {name: getattr(result, name) for name in type(result).model_fields}
     if isinstance(there, Mapping):
         problems += [problem(words, (key,), there.get(key)) for key, words in look(there) if key not in told]

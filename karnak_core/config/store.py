@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -216,21 +216,34 @@ def _lines(connection: sa.Connection, number: int, old: Configuration | None, ne
     return changes(old, new, functools.partial(open_deliveries, connection))
 
 
-def history(db: Database) -> list[Version]:
-    """Return every version, the newest first."""
+def history(db: Database, *, before: int | None = None, limit: int | None = None) -> list[Version]:
+    """Return the versions, the newest first: those before a number, at most so many."""
     columns = [column for column in config_version.c if column.name != "document"]
+    query = sa.select(*columns).order_by(config_version.c.id.desc()).limit(limit)
+    if before is not None:
+        query = query.where(config_version.c.id < before)
     with db.read() as connection:
-        rows = connection.execute(sa.select(*columns).order_by(config_version.c.id.desc())).all()
-    return [
-        Version(
-            number=row.id,
-            created_at=row.created_at,
-            author=row.author,
-            comment=row.comment,
-            changes=tuple(row.changes),
-        )
-        for row in rows
-    ]
+        rows = connection.execute(query).all()
+    return [_version(row) for row in rows]
+
+
+def _version(row: Any) -> Version:
+    return Version(
+        number=row.id,
+        created_at=row.created_at,
+        author=row.author,
+        comment=row.comment,
+        changes=tuple(row.changes),
+    )
+
+
+def documents(db: Database, first: int, last: int, most: int) -> Iterator[tuple[Version, dict[str, Any]]]:
+    """Yield versions with their documents, the newest first: those of these numbers, at most so many."""
+    numbers = sa.and_(config_version.c.id >= first, config_version.c.id <= last)
+    query = sa.select(config_version).where(numbers).order_by(config_version.c.id.desc()).limit(most)
+    with db.read() as connection:
+        for row in connection.execution_options(yield_per=10).execute(query):
+            yield _version(row), row.document
 
 
 def version(db: Database, plugins: Plugins | PluginLoader, number: int) -> Configuration:

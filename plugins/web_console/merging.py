@@ -10,13 +10,15 @@ from karnak_core.config.default import default_configuration
 from karnak_core.config.export import to_document
 from karnak_core.config.models import Configuration
 from karnak_core.config.plan import changes
-from karnak_core.config.store import Applied
+from karnak_core.config.store import Applied, Version
 from karnak_core.errors import ConfigurationError, Conflict, NotFound
 from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.console import Console, Document
 
-#: versions of others that are told, the last ones
+#: authors of others' versions that are told, the last ones
 TOLD = 5
+#: versions that are looked through for them, the last ones
+LOOKED_AT = 500
 
 
 class Meanwhile(Conflict):
@@ -92,16 +94,37 @@ def _require_same(
     seen, there = _of(part, before), _of(part, current)
     if seen is not None and seen == there:
         return
-    newer = [one for one in store.history(console.database) if version < one.number <= now]
+    newer = _changing(console, version, now, before, part)
     lines = changes(before, current) if before else []
     about = [line for line in lines if label and line[2:].startswith(f"{label}:")]
     raise Meanwhile(
         version=now,
-        changed_by=" and ".join(dict.fromkeys(one.author for one in newer[:TOLD])) or "somebody",
+        changed_by=" and ".join(list(dict.fromkeys(one.author for one in newer))[:TOLD]) or "somebody",
         changed_at=newer[0].created_at if newer else 0,
         lines=about or lines,
         gone=there is None,
     )
+
+
+def _changing(
+    console: Console,
+    version: int,
+    now: int,
+    before: Configuration | None,
+    part: Callable[[Mapping[str, Any]], Any],
+) -> list[Version]:
+    """Return the versions since one in which this part is another one than in the version before, the newest first."""
+    found: list[Version] = []
+    newer: tuple[Version, Any] | None = None
+    for one, document in store.documents(console.database, version, now, LOOKED_AT):
+        there = _in(part, document)
+        if newer is not None and newer[1] != there:
+            found.append(newer[0])
+        newer = one, there
+    if newer is not None and newer[0].number == 1 and version == 0 and newer[1] != _of(part, before):
+        # the first one of all; before it was the default, which is not stored
+        found.append(newer[0])
+    return found
 
 
 def at(console: Console, version: int) -> Configuration | None:
@@ -115,9 +138,11 @@ def at(console: Console, version: int) -> Configuration | None:
 
 
 def _of(part: Callable[[Mapping[str, Any]], Any], configuration: Configuration | None) -> Any:
-    if configuration is None:
-        return None
+    return None if configuration is None else _in(part, to_document(configuration))
+
+
+def _in(part: Callable[[Mapping[str, Any]], Any], document: Mapping[str, Any]) -> Any:
     try:
-        return part(to_document(configuration))
+        return part(document)
     except NotFound:
         return None

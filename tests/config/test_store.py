@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 
 from karnak_core.config import store
+from karnak_core.config.export import to_document
 from karnak_core.config.models import Configuration
 from karnak_core.config.store import Following, PluginLoader
 from karnak_core.database import Database
@@ -138,6 +139,16 @@ def test_two_writers_at_once_both_make_a_version(db: Database, read: Load, apply
         thread.join(60)
     assert sorted(versions) == list(range(1, 9))
     assert [version.number for version in store.history(db)] == list(range(8, 0, -1))
+
+
+def test_part_of_the_history_is_read_alone(db: Database, read: Load, apply: Apply) -> None:
+    for port in range(1, 7):
+        apply(read(NODE.format(port=port)))
+    assert [version.number for version in store.history(db, before=5, limit=2)] == [4, 3]
+    assert [version.number for version in store.history(db, before=2, limit=2)] == [1]
+    found = list(store.documents(db, 2, 5, 3))
+    assert [version.number for version, _ in found] == [5, 4, 3]
+    assert found[0][1] == to_document(read(NODE.format(port=5)))
 
 
 def test_plugins_that_are_disabled_are_known_before_any_is_loaded(db: Database, read: Load, apply: Apply) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -214,6 +215,7 @@ def test_history_names_who_changed_what_and_rolls_back(program: Client, console_
     page = ok(program.get(f"{V}/configuration/history", params={"limit": 1}))
     assert page["items"][0]["author"] == "program (token for a test)"
     assert page["items"][0]["comment"] == "maintenance"
+    assert datetime.fromisoformat(page["items"][0]["created_at"]).tzinfo == UTC
     assert page["items"][0]["changes"] == ["~ FORWARD/disk: paused false -> true"]
     older = ok(program.get(f"{V}/configuration/history", params={"cursor": page["next"]}))
     assert older["items"][0]["number"] == version

@@ -9,6 +9,7 @@ from configured import FOLDER, HOSTILE, STOW, destination, document, form_of, sa
 from web_support import ConsoleApp
 
 from karnak_core.config import store
+from karnak_core.spool.views import iso
 
 AT = "/gateway/destination?node=FORWARD&name="
 
@@ -261,6 +262,26 @@ def test_second_of_two_people_sees_what_the_first_changed_and_loses_nothing(cons
     assert destination(console_app, "disk")["description"] == "written for an hour"
     versions = {one.author for one in store.history(console_app.console.database)}
     assert {"first", "second"} <= versions
+
+
+def test_only_who_changed_this_part_is_named(console_app: ConsoleApp) -> None:
+    with_node(console_app)
+    carol = console_app.signed_in("carol")
+    mine = form_of(carol.get(f"{AT}disk").text, f"{AT}disk")
+    alice, bob = console_app.signed_in("alice"), console_app.signed_in("bob")
+    theirs = form_of(alice.get(f"{AT}disk").text, f"{AT}disk")
+    alice.submit(f"{AT}disk", {**theirs, "directory": "theirs"})
+    (changed,) = store.history(console_app.console.database, limit=1)
+    page = "/gateway/node?node=FORWARD"
+    for number in range(6):
+        bob.submit(page, {**form_of(bob.get(page).text, page), "description": f"number {number}"})
+    (newest,) = store.history(console_app.console.database, limit=1)
+    assert (newest.number, newest.author) == (changed.number + 6, "bob")
+    answer = carol.submit(f"{AT}disk", {**mine, "description": "mine"})
+    assert answer.status_code == 409
+    assert "alice has changed this meanwhile" in answer.text
+    assert "bob" not in answer.text
+    assert str(iso(changed.created_at))[:19] in answer.text
 
 
 def test_destination_that_was_deleted_meanwhile_is_not_made_again(console_app: ConsoleApp) -> None:

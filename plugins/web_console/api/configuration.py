@@ -17,6 +17,7 @@ from karnak_core.config.export import to_document
 from karnak_core.config.models import Authenticator, Configuration, Destination
 from karnak_core.config.parts import Part
 from karnak_core.kinds import Kind
+from karnak_core.spool.views import iso
 from karnak_plugins.web_console import whole
 from karnak_plugins.web_console.api.changing import (
     RESPONSES,
@@ -68,7 +69,7 @@ class VersionOut(BaseModel):
     """A version of the configuration."""
 
     number: int
-    created_at: int = Field(description="milliseconds since 1970-01-01 UTC")
+    created_at: str
     author: str
     comment: str
     changes: list[str] = Field(description="one line each: + added, - removed, ~ changed")
@@ -130,10 +131,11 @@ def plan_configuration(_user: Changes, body: Whole, response: Response, console:
 @router.get("/configuration/history")
 def list_versions(_user: Reads, paging: PagingOf, console: ConsoleOf) -> Page[VersionOut]:
     """List the versions, the newest first."""
-    before = paging.number()
-    found = [one for one in store.history(console.database) if before is None or one.number < before]
+    found = store.history(console.database, before=paging.number(), limit=paging.limit + 1)
     shown = found[: paging.limit]
-    items = [VersionOut(**{**vars(one), "changes": list(one.changes)}) for one in shown]
+    items = [
+        VersionOut(**{**vars(one), "created_at": iso(one.created_at), "changes": list(one.changes)}) for one in shown
+    ]
     return Page(items=items, next=str(shown[-1].number) if len(found) > len(shown) else None)
 
 

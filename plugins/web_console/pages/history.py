@@ -37,9 +37,11 @@ def history(request: Request, console: ConsoleOf, before: int | None = None) -> 
 @router.get("/version")
 def version_page(request: Request, number: int, console: ConsoleOf) -> Response:
     """Show a version: what it changed, and what going back to it would change."""
-    found = next((one for one in store.history(console.database) if one.number == number), None)
-    if found is None:
+    # larger numbers no database has
+    there = store.history(console.database, before=number + 1, limit=1) if 0 < number < 2**63 - 1 else []
+    if not there or there[0].number != number:
         raise NotFound(f"there is no version {number}")
+    (found,) = there
     then = at(console, number)
     back = changes(console.configuration, then) if then is not None else []
     text_of = whole.as_text(masked(to_document(then))) if then is not None else ""
@@ -112,7 +114,8 @@ def _given(form: Form) -> tuple[dict[str, Any], str]:
 def _listed(
     request: Request, console: Console, before: int | None = None, *, status: int = 200, **more: Any
 ) -> Response:
-    found = [one for one in store.history(console.database) if before is None or one.number < before]
+    before = None if before is None else max(0, min(before, 2**63 - 1))
+    found = store.history(console.database, before=before, limit=PAGE + 1)
     context: dict[str, Any] = {
         "versions": found[:PAGE],
         "older": found[PAGE - 1].number if len(found) > PAGE else None,
