@@ -61,9 +61,9 @@ def served(console_app: ConsoleApp) -> Iterator[str]:
 
 
 @contextmanager
-def serving(console_app: ConsoleApp) -> Iterator[str]:
+def serving(console_app: ConsoleApp, **more: Any) -> Iterator[str]:
     """Serve an application at a free port of the loopback; give the address."""
-    settings = uvicorn.Config(console_app.app, log_config=None, access_log=False, lifespan="off", ws="none")
+    settings = uvicorn.Config(console_app.app, log_config=None, access_log=False, lifespan="off", ws="none", **more)
     server = uvicorn.Server(settings)
     with socket.socket() as listening:
         listening.bind(("127.0.0.1", 0))
