@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
+from collections.abc import Sequence
 from typing import Final
 
 from karnak_core.commands.project_secrets import MEANING, source_of
 from karnak_core.config.deidentification import Project
+from karnak_core.database import Database
 from karnak_core.deidentify import secret_from_text, secret_to_text
-from karnak_core.errors import ConfigProblem, ConfigurationError, NotFound
+from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict, NotFound
 from karnak_core.projects import rows
 from karnak_core.projects.rows import StoredSecret
 from karnak_plugins.web_console.access.audit import audit, recorded
@@ -45,13 +48,21 @@ def meaning(name: str) -> str:
     return " ".join(MEANING.format(name).split())
 
 
-def add(console: Console, user: Identity, name: str, text: str | None) -> int:
+def state_of(there: Sequence[StoredSecret]) -> str:
+    """Return a text that is another one when another secret is there, or active."""
+    text = " ".join(f"{one.id}:{one.active_since}" for one in there)
+    return hashlib.sha256(text.encode()).hexdigest()[:24]
+
+
+def add(console: Console, user: Identity, name: str, text: str | None, *, seen: str | None) -> int:
     """Make a secret the active one; return its number.
 
     Parameters
     ----------
     text
         32 hex digits; None: a random one is made.
+    seen
+        The state of the secrets that were looked at; None: whatever they are.
 
     Raises
     ------
@@ -59,11 +70,14 @@ def add(console: Console, user: Identity, name: str, text: str | None) -> int:
         It is no secret, or the project has it already.
     Refused
         The configuration gives the secret.
+    Conflict
+        They are not as they were looked at.
     """
     project = _changeable(console, name)
     try:
         secret = None if text is None else secret_from_text(text.strip())
         with recorded(console, user) as (database, write_down):
+            _unchanged(database, name, seen)
             number = rows.add(database, console.vault, project.name, secret, user.name)
             word = "generate" if text is None else "set"
             write_down(word, f"secret {number} of project {name}", "it is active")
@@ -72,10 +86,11 @@ def add(console: Console, user: Identity, name: str, text: str | None) -> int:
     return number
 
 
-def activate(console: Console, user: Identity, name: str, number: int) -> bool:
-    """Make an older secret the active one; False: it is already. Raises NotFound, and Refused as `add` does."""
+def activate(console: Console, user: Identity, name: str, number: int, *, seen: str | None) -> bool:
+    """Make an older secret the active one; False: it is already. Raises NotFound, and what `add` does."""
     project = _changeable(console, name)
     with recorded(console, user) as (database, write_down):
+        _unchanged(database, name, seen)
         changed = rows.activate(database, console.vault, project.name, number, user.name)
         if changed:
             write_down("activate", f"secret {number} of project {name}")
@@ -87,6 +102,13 @@ def reveal(console: Console, user: Identity, name: str, number: int) -> str:
     entry = rows.numbered(listed(console, name), name, number)
     audit(console, user, "look at", f"secret {number} of project {name}")
     return secret_to_text(entry.reveal(console.vault))
+
+
+def _unchanged(database: Database, name: str, seen: str | None) -> None:
+    with database.write() as connection:
+        rows.lock(connection, database.is_sqlite)
+        if seen is not None and seen != state_of(rows.listed(connection, name)):
+            raise Conflict(f"somebody has changed the secrets of project {name!r} meanwhile; look at them again")
 
 
 def _changeable(console: Console, name: str) -> Project:

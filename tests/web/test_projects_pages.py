@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from datetime import UTC, datetime
 from typing import Any
 
 from configured import HOSTILE, STOW, apply, document, form_of, with_project
@@ -57,16 +59,35 @@ def test_project_gets_another_profile_and_keeps_its_secret(console_app: ConsoleA
     assert len(secrets_of(console_app)) == 1
 
 
+def change(client: Client, what: str, **fields: str) -> Any:
+    """Change the secrets of the project, as its page is by now."""
+    seen = re.search(r'name="seen" value="([^"]+)"', client.get(AT).text)
+    return client.submit(f"/projects/secret/{what}?name=STUDY", {"seen": seen[1] if seen else "", **fields})
+
+
+def test_page_that_is_behind_changes_no_secret(console_app: ConsoleApp) -> None:
+    with_project(console_app)
+    client = console_app.signed_in()
+    seen = re.search(r'name="seen" value="([^"]+)"', client.get(AT).text)
+    assert seen
+    change(client, "generate")
+    for what, fields in (("generate", {}), ("set", {"secret": OTHER}), ("activate", {"number": "1"})):
+        stale = {"seen": seen[1], **fields}
+        answer = client.submit(f"/projects/secret/{what}?name=STUDY", stale)
+        assert "The secret is not changed: somebody has changed" in client.get(answer.headers["location"]).text
+    assert [one.active_since is not None for one in secrets_of(console_app)] == [False, True]
+
+
 def test_secrets_are_generated_set_and_activated_with_their_history(console_app: ConsoleApp) -> None:
     with_project(console_app)
     client = console_app.signed_in()
     assert "get other UIDs, Patient IDs and dates" in client.get(AT).text
-    client.submit("/projects/secret/generate?name=STUDY")
-    assert client.submit("/projects/secret/set?name=STUDY", {"secret": OTHER}).status_code == 303
+    change(client, "generate")
+    assert change(client, "set", secret=OTHER).status_code == 303
     found = secrets_of(console_app)
     assert [one.active_since is not None for one in found] == [False, False, True]
     assert found[2].reveal(console_app.console.vault).hex() == OTHER
-    client.submit("/projects/secret/activate?name=STUDY", {"number": "1"})
+    change(client, "activate", number="1")
     assert [one.active_since is not None for one in secrets_of(console_app)] == [True, False, False]
     assert not any(one in client.get(AT).text for one in (OTHER, SHOWN))
     done = [(action, what) for _, action, what in audited(console_app)]
@@ -80,20 +101,20 @@ def test_secrets_are_generated_set_and_activated_with_their_history(console_app:
 def test_secret_that_is_wrong_or_there_already_changes_nothing(console_app: ConsoleApp) -> None:
     with_project(console_app)
     client = console_app.signed_in()
-    client.submit("/projects/secret/set?name=STUDY", {"secret": OTHER})
+    change(client, "set", secret=OTHER)
     for text in ("12", OTHER, ""):
-        answer = client.submit("/projects/secret/set?name=STUDY", {"secret": text})
+        answer = change(client, "set", secret=text)
         assert answer.status_code == 422
         assert 'id="secret-error"' in answer.text
         assert OTHER not in answer.text
     assert len(secrets_of(console_app)) == 2
-    assert client.submit("/projects/secret/activate?name=STUDY", {"number": "9"}).status_code == 404
+    assert change(client, "activate", number="9").status_code == 404
 
 
 def test_secret_is_shown_once_and_that_is_written_down_first(console_app: ConsoleApp) -> None:
     with_project(console_app)
     client = console_app.signed_in()
-    client.submit("/projects/secret/set?name=STUDY", {"secret": OTHER})
+    change(client, "set", secret=OTHER)
     shown = client.submit("/projects/secret/show?name=STUDY", {"number": "2"})
     assert SHOWN in shown.text
     assert audited(console_app)[0] == ("admin", "look at", "secret 2 of project STUDY")
@@ -105,7 +126,7 @@ def test_secret_of_the_configuration_is_not_changed_here(console_app: ConsoleApp
     apply(console_app, projects=[{"name": "STUDY", "profile": "Dicom Basic Profile", "secret": secret}])
     client = console_app.signed_in()
     assert "environment variable STUDY_SECRET" in client.get(AT).text
-    assert client.submit("/projects/secret/generate?name=STUDY").status_code == 409
+    assert change(client, "generate").status_code == 409
     # saved as it is, it stays a reference
     assert client.submit(AT, form_of(client.get(AT).text, AT)).status_code == 303
     assert document(console_app)["projects"][0]["secret"] == secret
@@ -140,10 +161,17 @@ def at(client: Client, method: str, path: str, **more: Any) -> Any:
 def test_programs_list_add_activate_and_reveal_by_their_scopes(console_app: ConsoleApp) -> None:
     with_project(console_app)
     changes = console_app.with_token("read", "configuration")
-    assert at(changes, "POST", "", json={"secret": OTHER}).json()["number"] == 2
-    assert at(changes, "POST", "", json={"secret": OTHER}).status_code == 422
+    first = {"If-Match": at(changes, "GET", "").headers["ETag"]}
+    added = at(changes, "POST", "", json={"secret": OTHER}, headers=first)
+    assert added.json()["number"] == 2
+    assert datetime.fromisoformat(added.json()["active_since"]).tzinfo == UTC
+    for path, body in (("", {}), ("/1/activate", None)):
+        assert at(changes, "POST", path, json=body).status_code == 428
+        assert at(changes, "POST", path, json=body, headers=first).status_code == 412
+    now = {"If-Match": added.headers["ETag"]}
+    assert at(changes, "POST", "", json={"secret": OTHER}, headers=now).status_code == 422
     assert [one["active"] for one in at(changes, "GET", "").json()] == [False, True]
-    assert at(changes, "POST", "/1/activate").json()["active"] is True
+    assert at(changes, "POST", "/1/activate", headers=now).json()["active"] is True
     assert not any(one in at(changes, "GET", "").text for one in (OTHER, SHOWN))
     assert at(changes, "POST", "/2/reveal").status_code == 403
     looks = console_app.with_token("secrets", name="auditor")

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from karnak_core.config.deidentification import Project
 from karnak_core.config.export import to_document
 from karnak_core.config.profiles import named
-from karnak_core.errors import ConfigurationError
+from karnak_core.errors import ConfigurationError, Conflict
 from karnak_plugins.web_console import project_secrets, uses
 from karnak_plugins.web_console.access.identity import CurrentUser
 from karnak_plugins.web_console.console import Console
@@ -112,9 +112,12 @@ def delete_project(request: Request, name: str, user: CurrentUser, form: Form, c
 
 
 @router.post("/secret/generate")
-def generate(request: Request, name: str, user: CurrentUser, console: ConsoleOf) -> Response:
+def generate(request: Request, name: str, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Give a project a new random secret."""
-    number = project_secrets.add(console, user, name, None)
+    try:
+        number = project_secrets.add(console, user, name, None, seen=text(form, "seen"))
+    except Conflict as error:
+        return _not_changed(request, name, error)
     return go(request, project_path(name), f"Secret {number} is active.")
 
 
@@ -122,9 +125,12 @@ def generate(request: Request, name: str, user: CurrentUser, console: ConsoleOf)
 def set_secret(request: Request, name: str, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Give a project a secret that comes from elsewhere."""
     try:
-        number = project_secrets.add(console, user, name, text(form, "secret")[: project_secrets.LONGEST])
+        written = text(form, "secret")[: project_secrets.LONGEST]
+        number = project_secrets.add(console, user, name, written, seen=text(form, "seen"))
     except ConfigurationError as error:
         return _shown(request, console, name, secret_wrong=error.problems[0].message, status=422)
+    except Conflict as error:
+        return _not_changed(request, name, error)
     return go(request, project_path(name), f"Secret {number} is active.")
 
 
@@ -132,7 +138,10 @@ def set_secret(request: Request, name: str, user: CurrentUser, form: Form, conso
 def activate(request: Request, name: str, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Make an older secret the active one."""
     number = whole_number(form, "number") or 0
-    changed = project_secrets.activate(console, user, name, number)
+    try:
+        changed = project_secrets.activate(console, user, name, number, seen=text(form, "seen"))
+    except Conflict as error:
+        return _not_changed(request, name, error)
     said = f"Secret {number} is active." if changed else f"Secret {number} was active already."
     return go(request, project_path(name), said)
 
@@ -145,6 +154,10 @@ def show_secret(request: Request, name: str, user: CurrentUser, form: Form, cons
     return _shown(request, console, name, secret_shown=shown, secret_number=number)
 
 
+def _not_changed(request: Request, name: str, error: Conflict) -> Response:
+    return go(request, project_path(name), f"The secret is not changed: {error}.", kind="wrong")
+
+
 def _shown(request: Request, console: Console, name: str, *, status: int = 200, **more: Any) -> Response:
     entry = PROJECTS.get(to_document(console.configuration), name)
     context = {**_around(console, name), **more}
@@ -154,11 +167,13 @@ def _shown(request: Request, console: Console, name: str, *, status: int = 200, 
 
 
 def _around(console: Console, name: str) -> dict[str, Any]:
+    secrets = project_secrets.listed(console, name)
     return {
         "project": project_of(console, name),
         "name": name,
         "used_by": uses.of_project(console.configuration, name),
-        "secrets": list(reversed(project_secrets.listed(console, name))),
+        "secrets": list(reversed(secrets)),
+        "secrets_seen": project_secrets.state_of(secrets),
         "given_by": project_secrets.given_by(project_of(console, name)),
         "meaning": project_secrets.meaning(name),
         "secret_shown": "",
