@@ -8,6 +8,7 @@ what cannot be carried over raises.
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -25,7 +26,7 @@ from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 from pydicom.valuerep import EXPLICIT_VR_LENGTH_32
 
-from karnak_core.elements import DEEPEST_NESTING, is_explicit
+from karnak_core.elements import DEEPEST_NESTING, UnreadableDataSet, after_sequence, is_explicit, value_of
 from karnak_core.errors import DeliveryError, Permanent, Retryable
 from karnak_core.model import Outgoing
 from karnak_core.part10 import BLOCK, plain_dataset
@@ -85,12 +86,41 @@ def _convert(outgoing: Outgoing, transfer_syntax_uid: str, target: IO[bytes], wo
         source.seek(offset)
         # pydicom looks at the first element, too
         source_implicit = not is_explicit(source.read(8), source_syntax)
+        _check_whole(source, offset, source_implicit, big)
         source.seek(offset)
         header = _read_header(source, source_implicit, big)
         _write(header, source, target, big, implicit)
         _copy_pixel_data(source, header, target, source_implicit, big, implicit)
         rest = _read_header(source, source_implicit, big)
         _write(rest, source, target, big, implicit)
+
+
+def _check_whole(source: IO[bytes], offset: int, implicit: bool, big: bool) -> None:
+    """Raise `Permanent` unless the elements of the root fill the file, with pixel data once at most.
+
+    pydicom takes what is left of a file for a value that is cut off: pixels, too, which nobody would find there.
+    """
+    size = source.seek(0, 2)
+    if size <= offset:
+        return
+    order = ">" if big else "<"
+    pixel_data = 0
+    try:
+        with mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ) as mapped, memoryview(mapped) as view:
+            while offset < size:
+                group, element = struct.unpack_from(order + "HH", view, offset)
+                pixel_data += group << 16 | element == PIXEL_DATA
+                _, length, start, explicit = value_of(view, offset, not implicit, order)
+                undefined = length == UNDEFINED
+                offset = after_sequence(view, start, explicit, order) if undefined else start + length
+    except UnreadableDataSet as error:
+        raise Permanent(f"the data set cannot be read: {error}") from None
+    except struct.error:
+        offset = size + 1
+    if offset > size:
+        raise Permanent("the data set cannot be read: it ends inside an element")
+    if pixel_data > 1:
+        raise Permanent("the data set has more than one element Pixel Data")
 
 
 def _read_header(source: IO[bytes], implicit: bool, big: bool) -> Dataset:

@@ -117,6 +117,16 @@ def test_pixels_behind_elements_that_come_after_them_are_not_overlooked_in_big_e
         sent(path, MASKS)
 
 
+@pytest.mark.parametrize("wanted", ["", EXPLICIT, "1.2.840.10008.1.2.4.80"])
+def test_pixels_that_a_wrong_length_hides_in_another_value_are_not_sent(wanted: str, tmp_path: Path) -> None:
+    path = burned_in(tmp_path, transfer_syntax_uid="1.2.840.10008.1.2")
+    content = path.read_bytes()
+    # Bits Stored, which is said to have more bytes than there are
+    path.write_bytes(content.replace(b"\x28\0\x01\x01\2\0\0\0", b"\x28\0\x01\x01\0\0\2\0"))
+    with pytest.raises(Permanent, match="the data set cannot be read"):
+        sent(path, MASKS, wanted=wanted)
+
+
 def test_pixels_in_a_sequence_are_not_sent_where_pixels_have_to_be_cleaned(tmp_path: Path) -> None:
     item = Dataset()
     item.add_new(0x7FE00010, "OW", FRAME.tobytes())
