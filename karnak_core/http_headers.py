@@ -1,7 +1,8 @@
 """HTTP headers as people write them, ``<key>X-Tenant</key><value>7</value>`` or a mapping; checked, and written again.
 
 In: text with any number of pairs, or a mapping of names to values. Out: :class:`Header` s, in order. What looks like
-credentials by its name is kept as a secret from the beginning: encrypted when it is applied, and never shown.
+credentials by its name or its value is kept as a secret from the beginning: encrypted when it is applied, and never
+shown.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from pydantic import (
     WithJsonSchema,
 )
 
+from karnak_core.config.reading import is_new
 from karnak_core.config.secret import WRITE_OUT, Origin, Secret
 from karnak_core.errors import Misconfigured
 
@@ -47,6 +49,13 @@ _TAG = re.compile(r"<\s*(/?)\s*(key|value)\s*>", re.IGNORECASE)
 _KEY = re.compile(r"<\s*key\s*>(.*?)<\s*/\s*key\s*>", re.IGNORECASE | re.DOTALL)
 _BLANKS = re.compile(r"[ \t\r\n\f\u00a0]+")
 _CREDENTIALS = re.compile(r"auth|cookie|credential|key|pass|secret|signature|token", re.IGNORECASE)
+#: further names, and what values of credentials begin with: schemes of RFC 9110 section 11, JSON web tokens (RFC 7519),
+#: and addresses with a password; not asked about what was applied before they were known here
+_MORE_NAMES = re.compile(r"bearer|jwt|pwd|saml|security|session|vault", re.IGNORECASE)
+_VALUES = re.compile(
+    r"\s*(?:(?:apikey|aws4-hmac-sha256|basic|bearer|digest|dpop|hawk|negotiate|ntlm|token)\s+\S|eyJ[\w-]+\.|\w+://[^\s/@]*:[^\s/@]*@)",
+    re.IGNORECASE,
+)
 #: characters of a name that a message shows: a longer one may be a secret in the wrong place
 _SHOWN = 40
 
@@ -229,7 +238,7 @@ def _read(value: Any, info: ValidationInfo) -> Any:
         raise HeaderError("is not text of <key>…</key><value>…</value>, nor a mapping of names to values")
     # what a secret refers to is checked when it is opened
     _refuse(_wrong([(name, _text(one)) for name, one in found]))
-    return tuple(Header(name=name, value=_secret_if(name, one)) for name, one in found)
+    return tuple(Header(name=name, value=_secret_if(name, one, is_new(info))) for name, one in found)
 
 
 def _text(value: str | Secret) -> str:
@@ -238,8 +247,11 @@ def _text(value: str | Secret) -> str:
     return value.where if value.origin is Origin.PLAIN else "***"
 
 
-def _secret_if(name: str, value: str | Secret) -> str | Secret:
-    return Secret.plain(value) if isinstance(value, str) and _CREDENTIALS.search(name) else value
+def _secret_if(name: str, value: str | Secret, new: bool) -> str | Secret:
+    if not isinstance(value, str):
+        return value
+    looks = _CREDENTIALS.search(name) or (new and (_MORE_NAMES.search(name) or _VALUES.match(value)))
+    return Secret.plain(value) if looks else value
 
 
 _SECRET: TypeAdapter[Secret] = TypeAdapter(Secret)

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from karnak_core.config.export import to_document
+from karnak_core.config.load import load
 from karnak_core.config.plan import _keys
 from karnak_core.config.seal import sealed
 from karnak_core.config.secret import WRITE_OUT, Secret
 from karnak_core.database.secrets import Vault
 from karnak_core.errors import Misconfigured
 from karnak_core.http_headers import NOT_OURS, HeaderError, Headers, append_authorization, parse, resolved, write
+from karnak_core.plugins import load as load_plugins
 
 
 class Keys(BaseModel):
@@ -187,6 +190,35 @@ def test_credentials_are_shown_nowhere_and_encrypted(written: str, name: str) ->
         assert "hunter2" not in shown
     assert resolved(stored.headers, lambda secret: secret.reveal(vault)) == [(name, "hunter2")]
     assert sealed(read({name: "hunter2"}), vault, stored) == stored
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("X-Jwt", "planted"),
+        ("X-Vault", "planted"),
+        ("X-Amz-Security", "planted"),
+        ("X-Access", "Bearer planted"),
+        ("X-Access", "basic cGxhbnRlZA=="),
+        ("X-Access", "eyJhbGciOiJub25lIn0.planted"),
+        ("X-Proxy", "https://karnak:planted@proxy.example.org/"),
+    ],
+)
+def test_credentials_are_known_by_their_value_and_by_unusual_names(name: str, value: str) -> None:
+    keys = read({name: value})
+    assert value not in repr(keys)
+    # a version that was applied before this was known is what it was
+    plugins = load_plugins()
+    stow = {"name": "a", "type": "stow", "url": "https://a.example.org/", "headers": {name: value}}
+    document = {"forward_nodes": [{"ae_title": "A", "destinations": [stow]}]}
+    assert to_document(load(document, plugins))["forward_nodes"][0]["destinations"][0]["headers"] == {name: value}
+    with pytest.raises(ValueError, match="plain"):
+        to_document(load(document, plugins, seen=frozenset()))
+
+
+@pytest.mark.parametrize("value", ["7", "tenant-7", "https://pacs.example.org:8080/a@b", "Basically a name", "eyJ"])
+def test_what_is_no_credential_stays_readable(value: str) -> None:
+    assert value in str(read({"X-Tenant": value}))
 
 
 def test_what_is_exported_is_read_as_what_it_was() -> None:

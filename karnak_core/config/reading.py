@@ -43,6 +43,12 @@ def opens(info: ValidationInfo, *paths: str) -> bool:
     return context.folder is not None or (context.seen is not None and not context.seen.issuperset(paths))
 
 
+def is_new(info: ValidationInfo) -> bool:
+    """Say whether this is written now: False for a document that was applied, and is what it was then."""
+    context = reading(info)
+    return context is None or context.folder is not None or context.seen is not None
+
+
 def absolute(path: str, info: ValidationInfo) -> str:
     """Return ``path`` as it is meant in the file that is being read."""
     context = reading(info)
