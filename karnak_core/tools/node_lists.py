@@ -184,12 +184,27 @@ def delete_endpoint(database: Database, number: int, *, seen: str | None = None)
         return stored.endpoint
 
 
-def delete_group(database: Database, group: str) -> int:
-    """Remove every entry of a group; return how many. Raises NotFound where it has none."""
+def delete_group(database: Database, group: str, *, most: int | None = None) -> int:
+    """Remove every entry of a group; return how many.
+
+    Parameters
+    ----------
+    most
+        How many somebody has looked at; None: as many as there are.
+
+    Raises
+    ------
+    NotFound
+        It has none.
+    Conflict
+        There are more by now; nothing is removed.
+    """
     with database.write() as connection:
         gone = 0
         for table in (tool_node, tool_endpoint):
             gone += connection.execute(sa.delete(table).where(table.c.node_group == group)).rowcount
+        if most is not None and gone > most:
+            raise Conflict(f"the group has {gone} entries by now, and {most} were looked at; nothing was changed")
     if not gone:
         raise NotFound("there is no such group" if not is_reserved(group) else "this group cannot be changed here")
     return gone

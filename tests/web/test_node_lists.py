@@ -242,6 +242,20 @@ def test_who_comes_second_sees_what_the_first_one_changed(
     assert client.get(f"{path}/1").status_code == 404
 
 
+def test_a_group_that_has_grown_is_not_deleted_unseen(console_app: ConsoleApp) -> None:
+    client, program = console_app.signed_in(), console_app.with_token("tools")
+    node_lists.save_node(console_app.console.database, node())
+    page = client.get("/nodes").text
+    assert 'name="count" value="1"' in page
+    node_lists.save_endpoint(console_app.console.database, WebEndpoint(url="https://host/x", group="SiteA"))
+    assert client.submit("/nodes/delete-group", {"group": "SiteA", "count": "1"}).status_code == 303
+    assert "Nothing is deleted: the group has 2 entries by now" in client.get("/nodes").text
+    refused = program.delete(f"{TOOLS}/groups/SiteA", params={"count": 1})
+    assert refused.status_code == 409
+    assert program.get(f"{TOOLS}/groups").json()["items"][1]["nodes"] == 1
+    assert program.delete(f"{TOOLS}/groups/SiteA", params={"count": 2}).status_code == 204
+
+
 def hidden(page: str) -> str:
     """Return the state that a form was made from."""
     found = re.search(r'name="seen" value="([^"]+)"', page)

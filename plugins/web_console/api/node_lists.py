@@ -110,11 +110,17 @@ def list_groups(_user: Tools, console: ConsoleOf) -> Page[GroupOut]:
 
 @router.delete("/groups/{group}", status_code=204)
 def delete_group(
-    group: Annotated[str, Path(max_length=64, pattern=NAMES)], user: Tools, console: ConsoleOf
+    group: Annotated[str, Path(max_length=64, pattern=NAMES)],
+    user: Tools,
+    console: ConsoleOf,
+    count: Annotated[
+        int | None,
+        Query(ge=0, le=2**53, description="entries that were looked at; where there are more by now, 409"),
+    ] = None,
 ) -> Response:
     """Remove every entry of a group."""
     with recorded(console, user) as (database, write_down):
-        gone = node_lists.delete_group(database, group)
+        gone = node_lists.delete_group(database, group, most=count)
         write_down("delete", f"node group {group}", f"{gone} entries")
     return Response(status_code=204)
 

@@ -78,9 +78,12 @@ def export_file(kind: str, console: ConsoleOf) -> Response:
 def delete_group(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) -> Response:
     """Remove every entry of a group."""
     group = text(form, "group").replace("\0", "")
-    with recorded(console, user) as (database, write_down):
-        gone = node_lists.delete_group(database, group)
-        write_down("delete", f"node group {group}", f"{gone} entries")
+    try:
+        with recorded(console, user) as (database, write_down):
+            gone = node_lists.delete_group(database, group, most=whole_number(form, "count"))
+            write_down("delete", f"node group {group}", f"{gone} entries")
+    except Conflict as error:
+        return go(request, "/nodes", f"Nothing is deleted: {error}.", kind="wrong")
     return go(request, "/nodes", f"The group {group} is deleted.")
 
 
@@ -252,6 +255,7 @@ def _listed(
         by_group=by_group,
         endpoints=endpoints,
         groups=[name for name in groups if name],
+        counts={name: sum(counts) for name, counts in groups.items()},
         errors=errors or {},
         importing={"kind": "nodes", "group": "", **(importing or {})},
         imported=imported,
