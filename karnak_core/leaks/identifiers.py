@@ -233,7 +233,8 @@ def _texts(tag: int, one: str) -> Iterator[tuple[_Kind, str]]:
     elif tag in _NAMES:
         for word in _name_parts(one):
             yield "words" if _tells_enough(word, 3) else "short", word
-        yield from (("words", word) for word in _as_written(one))
+        for word in _as_written(one):
+            yield "words", word
     else:
         for word in _id_forms(one, phrase=tag == 0x00101040):
             if _tells_enough(word, 3 if tag in _IDS else 4):
