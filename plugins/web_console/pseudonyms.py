@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 
 import sqlalchemy as sa
 
+from karnak_core.database.tables import pseudonym
 from karnak_core.errors import ConfigProblem, ConfigurationError, Conflict, NotFound
 from karnak_core.pseudonyms import store
 from karnak_core.pseudonyms.entries import TEXTS, Entry, PseudonymError
@@ -17,6 +18,8 @@ from karnak_plugins.web_console.access.audit import note
 from karnak_plugins.web_console.access.identity import Identity
 from karnak_plugins.web_console.console import Console
 
+#: numbers, or runs of them, that an entry of the audit trail has
+MOST_TOLD = 200
 #: returns how many were stored or deleted, and what deliveries may have waited for
 Change = Callable[[sa.Connection], tuple[int, frozenset[str]]]
 
@@ -27,13 +30,17 @@ def need_project(console: Console, name: str) -> None:
         raise NotFound(f"there is no project {name!r}")
 
 
-def changed(console: Console, user: Identity, project: str, action: str, change: Change) -> tuple[int, int]:
+def changed(
+    console: Console, user: Identity, project: str, action: str, change: Change, numbers: Collection[int] = ()
+) -> tuple[int, int]:
     """Change the pseudonyms of a project; return how many, and how many deliveries are tried again because of it.
 
     Parameters
     ----------
     action
         A verb for the audit trail.
+    numbers
+        Of those that are changed or deleted, for the audit trail; it finds out itself what is added.
 
     Raises
     ------
@@ -42,15 +49,55 @@ def changed(console: Console, user: Identity, project: str, action: str, change:
     """
     try:
         with console.database.write() as connection:
+            store.one_at_a_time(connection)
+            last, there = _last(connection), _there(connection, project, numbers)
             count, keys = change(connection)
             woken, topics = waiting.wake(connection, keys, user.name[:128])
-            note(connection, user, action, f"pseudonyms of project {project}", f"{count}; {woken} deliveries woken")
+            which = _told(there or _added(connection, project, last))
+            note(
+                connection,
+                user,
+                action,
+                f"pseudonyms of project {project}",
+                f"{count}; {woken} deliveries woken{which}",
+            )
     except PseudonymError as error:
         raise problems(error) from error
     if topics:
         console.wake.publish(topics)
         console.counting.forget()
     return count, woken
+
+
+def _last(connection: sa.Connection) -> int:
+    return connection.execute(sa.select(sa.func.max(pseudonym.c.id))).scalar() or 0
+
+
+def _there(connection: sa.Connection, project: str, numbers: Collection[int]) -> list[int]:
+    if not numbers:
+        return []
+    columns = pseudonym.c
+    query = sa.select(columns.id).where(columns.project == project, columns.id.in_(numbers)).order_by(columns.id)
+    return list(connection.execute(query).scalars())
+
+
+def _added(connection: sa.Connection, project: str, last: int) -> list[int]:
+    columns = pseudonym.c
+    query = sa.select(columns.id).where(columns.project == project, columns.id > last).order_by(columns.id)
+    return list(connection.execute(query).scalars())
+
+
+def _told(numbers: Sequence[int]) -> str:
+    """Return which numbers these are, those in a row together."""
+    runs: list[list[int]] = []
+    for number in numbers:
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    words = [str(first) if first == last else f"{first}–{last}" for first, last in runs[:MOST_TOLD]]
+    words += [f"and {len(runs) - MOST_TOLD} more"] if len(runs) > MOST_TOLD else []
+    return f"; number {', '.join(words)}" if words else ""
 
 
 def problems(error: PseudonymError) -> ConfigurationError:

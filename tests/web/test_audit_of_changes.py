@@ -119,6 +119,31 @@ def test_a_change_has_one_entry(console_app: ConsoleApp) -> None:
     ]
 
 
+def test_pseudonyms_that_were_changed_are_told_by_their_numbers(console_app: ConsoleApp) -> None:
+    apply(console_app, projects=[PROJECT])
+    program, count = console_app.with_token("pseudonyms"), len(entries(console_app))
+    at = "/api/v1/projects/P1/pseudonyms"
+    for number in (1, 2):
+        assert program.post(at, json={"patient_id": f"{number}", "pseudonym": f"PSX-{number}"}).status_code == 201
+    rows = "".join(f"PSX-{number},{number}\n" for number in range(3, 8))
+    columns = "pseudonym_column=1&patient_id_column=2&from_line=1"
+    assert program.post(f"{at}/import?{columns}", content=rows).status_code == 200
+    assert program.put(f"{at}/2", json={"patient_id": "2", "pseudonym": "PSX-0"}, headers=ANY).status_code == 200
+    assert program.delete(f"{at}/3", headers=ANY).status_code == 200
+    assert program.post(f"{at}/delete", json={"numbers": [7, 3, 4, 5, 99]}).status_code == 200
+    assert program.post(f"{at}/delete", json={"all_of_project": "P1"}).status_code == 200
+    found = [(action, detail.split("; ")[0], detail.split("; ")[2:]) for action, _, detail in entries(console_app)]
+    assert found[count:] == [
+        ("add", "1", ["number 1"]),
+        ("add", "1", ["number 2"]),
+        ("import", "5", ["number 3–7"]),
+        ("change", "1", ["number 2"]),
+        ("delete", "1", ["number 3"]),
+        ("delete", "3", ["number 4–5, 7"]),
+        ("delete all", "3", []),
+    ]
+
+
 @pytest.mark.parametrize("path", ["/monitoring?period=all&identities=1", "/pseudonyms?project=P1"])
 def test_a_look_that_could_not_be_written_down_is_written_down_the_next_time(
     console_app: ConsoleApp, path: str

@@ -77,7 +77,7 @@ def test_a_pseudonym_is_added_and_wakes_the_deliveries_that_wait_for_it(with_pro
     assert stored(with_project) == [("PID-17", "PSN-1")]
     assert states(with_project.console) == ["pending", "failed"]
     assert audited(with_project.console) == [
-        ("add", "pseudonyms of project STUDY", "1; 1 deliveries woken"),
+        ("add", "pseudonyms of project STUDY", "1; 1 deliveries woken; number 1"),
         ("look at", "pseudonyms of project STUDY", ""),
     ]
 

@@ -141,7 +141,9 @@ def test_a_file_is_imported_as_a_whole_or_not_at_all(program: Any, console_app: 
     assert again.json()["count"] == 0
     assert program.post(f"{PATH}/import", params={"separator": "ab"}, content=good, headers=csv).status_code == 422
     assert program.post(f"{PATH}/import", content=b"", headers=csv).status_code == 422
-    assert ("import", "pseudonyms of project STUDY", "2; 0 deliveries woken") in audited(console_app.console)
+    assert ("import", "pseudonyms of project STUDY", "2; 0 deliveries woken; number 1–2") in audited(
+        console_app.console
+    )
 
 
 def test_who_is_behind_a_pseudonym_needs_its_scope_and_is_noted(program: Any, console_app: ConsoleApp) -> None:

@@ -171,7 +171,8 @@ def delete_pseudonyms(project: Project, deletion: Deletion, user: Keeper, consol
             return pseudonyms.delete(connection, project, dict(zip(deletion.numbers, etags, strict=True)))
         return store.delete_all(connection, project)
 
-    return _changed(*pseudonyms.changed(console, user, project, "delete", change))
+    action = "delete" if deletion.numbers else "delete all"
+    return _changed(*pseudonyms.changed(console, user, project, action, change, deletion.numbers))
 
 
 async def _content(request: Request) -> bytes:
@@ -233,7 +234,7 @@ def change_pseudonym(
     def change(connection: sa.Connection) -> tuple[int, frozenset[str]]:
         return 1, pseudonyms.edit(connection, project, number, new.entry(), seen)
 
-    return _changed(*pseudonyms.changed(console, user, project, "change", change))
+    return _changed(*pseudonyms.changed(console, user, project, "change", change, [number]))
 
 
 @router.delete("/projects/{project}/pseudonyms/{number}", responses=RESPONSES)
@@ -244,7 +245,7 @@ def delete_pseudonym(project: Project, number: Number, user: Keeper, console: Co
         pseudonyms.one_of(connection, project, number)
         return pseudonyms.delete(connection, project, {number: seen})
 
-    return _changed(*pseudonyms.changed(console, user, project, "delete", change))
+    return _changed(*pseudonyms.changed(console, user, project, "delete", change, [number]))
 
 
 @router.post("/pseudonyms/find")

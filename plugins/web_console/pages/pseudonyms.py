@@ -75,7 +75,7 @@ def delete(request: Request, user: CurrentUser, form: Form, console: ConsoleOf) 
         return pseudonyms.delete(connection, project, chosen)
 
     try:
-        count, woken = pseudonyms.changed(console, user, project, "delete", change)
+        count, woken = pseudonyms.changed(console, user, project, "delete", change, chosen)
     except Conflict as error:
         return go(request, address(project), f"Nothing is deleted: {error}.", kind="wrong")
     return go(request, address(project), added(count, woken, "deleted"))
@@ -122,7 +122,7 @@ def change_one(request: Request, number: Number, user: CurrentUser, form: Form, 
         def change(connection: sa.Connection) -> tuple[int, frozenset[str]]:
             return 1, pseudonyms.edit(connection, row.project, number, entry, text(form, "seen"))
 
-        _, woken = pseudonyms.changed(console, user, row.project, "change", change)
+        _, woken = pseudonyms.changed(console, user, row.project, "change", change, [number])
     except ConfigurationError as error:
         return _one(request, row, typed, text(form, "seen"), errors=by_place(error), status=422)
     except Conflict:
