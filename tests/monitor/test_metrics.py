@@ -63,7 +63,7 @@ class Token:
 class Contexts:
     authenticators: dict[str, Any] = field(default_factory=dict)
 
-    def of(self, _configuration: Any, _node: str, _destination: str, _kind: Any = None) -> OpenContext:
+    def of(self, configuration: Any, forward_node: str, destination: str, kind: Any = None) -> OpenContext:
         return OpenContext(data_directory=Path(), authenticators=self.authenticators)
 
 
