@@ -185,6 +185,8 @@ pseudonym = sa.Table(
     sa.Column("expires_at", sa.BigInteger, nullable=True),
     sa.UniqueConstraint("project", "patient_id", "issuer"),
     sa.Index(None, "project", "pseudonym"),
+    # listed in the order of storing, in parts
+    sa.Index("ix_pseudonym_order", "project", "id"),
     sa.Index(None, "patient_key"),
     sa.Index(None, "pseudonym"),
     sa.Index(
