@@ -146,9 +146,10 @@ class Token:
             expires = self.expires
         self._expiring, self.expires = token, expires
         self.known = active or expires is not None
+        if expires is not None and expires <= now:
+            # also where it is said to be active all the same
+            raise Misconfigured(f"the {self.name} expired on {_date(expires)}")
         if not active:
-            if expires is not None and expires <= now:
-                raise Misconfigured(f"the {self.name} expired on {_date(expires)}")
             raise Misconfigured(f"the {self.name} is not valid, says {self._kheops.peer}: unknown, revoked or expired")
         scope = said.get("scope")
         scopes = tuple(scope.split()) if isinstance(scope, str) else ()

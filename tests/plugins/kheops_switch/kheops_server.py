@@ -37,11 +37,13 @@ class Token:
     active: bool = True
     #: seconds since 1970
     exp: float | None = None
+    #: good for everything after it has expired, too
+    lingers: bool = False
     introspected: int = 0
 
     @property
     def valid(self) -> bool:
-        return self.active and (self.exp is None or self.exp > time.time())
+        return self.active and (self.lingers or self.exp is None or self.exp > time.time())
 
 
 class KheopsServer:

@@ -249,6 +249,15 @@ def test_token_that_expires_while_it_is_believed_is_asked_about_again(
     assert album.expiries() == {"source token": None, "destination token": None}
 
 
+def test_token_that_has_expired_is_not_used_whatever_kheops_says(kheops: KheopsServer, make_album: MakeAlbum) -> None:
+    store(kheops)
+    token = kheops.tokens["ALBUM-1"]
+    token.exp, token.lingers = time.time() - 1, True
+    with pytest.raises(Misconfigured, match="the destination token expired on 2"):
+        make_album().probe()
+    assert not kheops.asked
+
+
 @pytest.mark.parametrize("name", ["SOURCE", "ALBUM-1"])
 def test_token_that_was_revoked_since_it_was_asked_about_is_named(
     kheops: KheopsServer, make_album: MakeAlbum, name: str
