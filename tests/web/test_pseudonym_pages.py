@@ -136,6 +136,15 @@ def test_search_and_pages(with_project: ConsoleApp, monkeypatch: pytest.MonkeyPa
     back = re.search(r'href="([^"]+)">Previous page', second)
     assert back
     assert re.findall(r"Choose (PSN-\d)", client.get(html.unescape(back[1])).text) == ["PSN-1", "PSN-2"]
+    third = client.get(html.unescape(re.findall(r'href="([^"]+)">Next page', second)[0])).text
+    assert re.findall(r"Choose (PSN-\d)", third) == ["PSN-4"]
+    assert "Next page" not in third
+    back = re.search(r'href="([^"]+)">Previous page', third)
+    assert back
+    again = client.get(html.unescape(back[1])).text
+    assert re.findall(r"Choose (PSN-\d)", again) == ["PSN-2", "PSN-3"]
+    assert "Previous page" in again
+    assert "Next page" in again
     assert re.findall(r"Choose (PSN-\d)", client.get("/pseudonyms?project=STUDY&search=doe").text) == ["PSN-3"]
     assert "Nobody is found." in client.get("/pseudonyms?project=STUDY&search=%00").text
     assert client.get("/pseudonyms?project=NONE").status_code == 404

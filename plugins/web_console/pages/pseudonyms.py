@@ -163,13 +163,19 @@ def _listed(
             if new:
                 audit(console, user, "look at", f"pseudonyms of project {project}")
         with console.database.read() as connection:
-            rows = store.part(connection, project, search=search, after=after, before=before, limit=ROWS)
-            if before is not None and len(rows) < ROWS:
+            part = functools.partial(store.part, connection, project, search=search)
+            rows = part(after=after, before=before, limit=ROWS + 1)
+            if before is not None and len(rows) <= ROWS:
                 # the first page is a full one
-                rows = store.part(connection, project, search=search, limit=ROWS)
-            if rows:
-                one = functools.partial(store.part, connection, project, search=search, limit=1)
-                is_first, is_last = not one(before=rows[0].number), not one(after=rows[-1].number)
+                after, before = 0, None
+                rows = part(limit=ROWS + 1)
+            if before is None:
+                is_last = len(rows) <= ROWS
+                rows = rows[:ROWS]
+                is_first = not (after and rows and part(before=rows[0].number, limit=1))
+            else:
+                rows = rows[1:]
+                is_first, is_last = False, not part(after=rows[-1].number, limit=1)
             total = store.count(connection, project=project, search=search)
     return render(
         request,
