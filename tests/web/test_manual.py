@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 from web_support import ConsoleApp, check_accessibility
 
+from karnak_core.testing import wait_until
 from karnak_plugins.web_console import manual
 from karnak_plugins.web_console.pages import AREAS, manual_of
 
@@ -108,7 +109,8 @@ def test_a_reader_finds_the_way_by_keyboard(open_page: Callable[..., Page]) -> N
     page.get_by_role("link", name="Help on this page").click()
     page.wait_for_url("**/help/web-console#monitoring")
     heading = page.get_by_role("heading", name="Monitoring", exact=True)
-    assert heading.evaluate("one => { const top = one.getBoundingClientRect().top; return top >= 0 && top < 300 }")
+    at_the_top = "one => { const top = one.getBoundingClientRect().top; return top >= 0 && top < 300 }"
+    wait_until(lambda: heading.evaluate(at_the_top))
     check_accessibility(page)
     page.get_by_role("navigation", name="On this page").get_by_role("link", name="A guided tour").click()
     picture = page.get_by_role("img", name="A popup over the form of a destination")
@@ -117,5 +119,5 @@ def test_a_reader_finds_the_way_by_keyboard(open_page: Callable[..., Page]) -> N
     page.get_by_role("searchbox", name="Search the manual").fill("dicomweb")
     page.keyboard.press("Enter")
     page.get_by_role("heading", name="Found in the manual").wait_for()
-    assert page.evaluate("document.activeElement.id") == "found"
+    wait_until(lambda: page.evaluate("document.activeElement.id") == "found")
     check_accessibility(page)

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from configured import with_node
 from web_support import ConsoleApp
 
+from karnak_core.testing import wait_until
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -15,8 +17,8 @@ FOCUSED = "document.activeElement.id || document.activeElement.className"
 
 
 def heard(page: Page, words: str) -> None:
-    """Wait until this is announced."""
-    page.wait_for_function("words => document.getElementById('announcements').textContent.includes(words)", arg=words)
+    """Wait until this is announced, on this page or, while that one comes, on the next."""
+    page.wait_for_function("words => document.getElementById('announcements')?.textContent.includes(words)", arg=words)
 
 
 def test_what_was_done_is_said_on_the_next_page(open_page: Callable[..., Page], console_app: ConsoleApp) -> None:
@@ -38,10 +40,11 @@ def test_from_what_is_wrong_to_the_field_though_it_is_folded_away(
     alert = page.get_by_role("alert")
     alert.wait_for()
     assert page.title().startswith("Something is wrong: ")
-    assert page.evaluate(FOCUSED) == "flash wrong", "it is read first"
+    # by a script, which may run a moment later; it is read first
+    wait_until(lambda: page.evaluate(FOCUSED) == "flash wrong")
     page.evaluate("document.querySelectorAll('details').forEach(one => one.open = false)")
     alert.get_by_role("link").first.click()
-    assert page.evaluate(FOCUSED) == "retry_for"
+    wait_until(lambda: page.evaluate(FOCUSED) == "retry_for")
     field = page.locator("#retry_for")
     assert field.is_visible()
     told = field.get_attribute("aria-describedby")
@@ -56,9 +59,9 @@ def test_an_answer_that_replaces_a_part_takes_the_focus_only_where_something_is_
     page.locator("#tool form button").click()
     alert = page.get_by_role("alert")
     alert.wait_for()
-    assert page.evaluate(FOCUSED) == "flash wrong"
+    wait_until(lambda: page.evaluate(FOCUSED) == "flash wrong")
     alert.get_by_role("link").first.press("Enter")
-    assert page.evaluate("document.activeElement.matches('input')")
+    wait_until(lambda: page.evaluate("document.activeElement.matches('input')"))
 
 
 def test_escape_closes_the_menu_of_a_small_screen_and_gives_the_focus_back(open_page: Callable[..., Page]) -> None:
@@ -70,4 +73,4 @@ def test_escape_closes_the_menu_of_a_small_screen_and_gives_the_focus_back(open_
     page.keyboard.press("Escape")
     link.wait_for(state="hidden")
     assert menu.get_attribute("aria-expanded") == "false"
-    assert menu.evaluate("one => one === document.activeElement")
+    wait_until(lambda: menu.evaluate("one => one === document.activeElement"))
