@@ -94,10 +94,9 @@ class Listening(ThreadingHTTPServer):
 class Answer(BaseHTTPRequestHandler):
     """Answers all with nothing."""
 
-    server: Listening
-
     def do_GET(self) -> None:
         """Answer."""
+        assert isinstance(self.server, Listening)
         self.server.got.add(self.headers.get("Authorization"))
         self.send_response(200)
         self.send_header("Content-Length", "0")
@@ -105,7 +104,7 @@ class Answer(BaseHTTPRequestHandler):
 
     do_OPTIONS = do_POST = do_GET
 
-    def log_message(self, *_: Any) -> None:
+    def log_message(self, format: str, *_: Any) -> None:
         """Say nothing."""
 
 
