@@ -151,7 +151,8 @@ def _after(status: Mapping[str, Any]) -> Iterator[Trouble]:
 
 def _expiries(status: Mapping[str, Any]) -> Iterator[Trouble]:
     for row in status["expiries"]:
-        of = f"{row['of']}, {row['kind']}"
+        # of a follow-up the name says what it is
+        of = row["of"] if row["of"].endswith(row["kind"]) else f"{row['of']}, {row['kind']}"
         renew = "Put a new one in its place." if row["kind"] == "certificate" else "Ask for a new one, and store it."
         if row["problem"]:
             yield Trouble(of=of, text=f"cannot be read: {row['problem']}.", advice="Look at the file.", tone="warning")

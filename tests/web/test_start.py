@@ -118,7 +118,8 @@ def test_follow_ups_tokens_and_refused_peers_are_told() -> None:
         notifications=[part],
         follow_ups=[{**part, "failed": 0}],
         expiries=[
-            {"kind": "token", "of": "archive", "problem": "", "seconds": -5.0, "expires_at": "2026-01-01T00:00:00Z"}
+            {"kind": "token", "of": of, "problem": "", "seconds": -5.0, "expires_at": "2026-01-01T00:00:00Z"}
+            for of in ("archive", "FORWARD/cloud album: source token")
         ],
         refused_associations=[
             {**refused, "last_at": "2020-01-01T00:00:00.000Z"},
@@ -128,6 +129,7 @@ def test_follow_ups_tokens_and_refused_peers_are_told() -> None:
     assert found == [
         ("bad", "FORWARD/pacs, notification email", "1 failed, 2 wait, the oldest for 1 min: the mail server is down."),
         ("bad", "archive, token", "has expired."),
+        ("bad", "FORWARD/cloud album: source token", "has expired."),
         ("warning", "CT9 at 10.0.0.9 to FORWARD", "was refused 3 times: no source."),
     ]
 
