@@ -59,8 +59,9 @@ class WatchedContext:
         self._certificate = certificate
         self._paths: Final = tuple(path for path in (certificate, *paths) if path is not None)
         self._lock = threading.Lock()
-        self._seen: tuple[Look, ...] | None = None
-        self._context: ssl.SSLContext | None = None
+        #: how the files were when they were last read, and what was made of them; replaced together, as threads read it
+        #: without the lock
+        self._last: tuple[tuple[Look, ...] | None, ssl.SSLContext | None] = (None, None)
         self._trouble = ""
 
     def get(self) -> ssl.SSLContext:
@@ -73,35 +74,36 @@ class WatchedContext:
         TlsFileError
             There never was one that could be used.
         """
-        context = self._context
-        if context is not None and self._look() == self._seen:
+        seen, context = self._last
+        if context is not None and self._look() == seen:
             return context
         with self._lock:
-            seen = self._look()
-            if seen != self._seen:
-                self._renew()
-                self._seen = seen
-            if self._context is None:
+            seen, context = self._last
+            if (now := self._look()) != seen:
+                context = self._renewed(context)
+                self._last = (now, context)
+            if context is None:
                 raise TlsFileError(self._trouble)
-            return self._context
+            return context
 
-    def _renew(self) -> None:
+    def _renewed(self, before: ssl.SSLContext | None) -> ssl.SSLContext | None:
+        """Return a context made of the files, or the one of before where that cannot be done."""
         try:
             expired = self._expired()
             # what peers accept now is better than what none will
-            if expired and self._context is not None:
+            if expired and before is not None:
                 raise TlsFileError(expired)
             made = self._make()
         except TlsFileError as error:
             self._trouble = str(error)
-            if self._context is not None:
+            if before is not None:
                 logger.error("TLS: %s; what was read before stays in use", error)
-            return
+            return before
         if expired:
             logger.error("TLS: %s; peers will refuse it", expired)
-        elif self._context is not None:
+        elif before is not None:
             logger.info("TLS: the files changed; from now on these are used: %s", ", ".join(self._paths))
-        self._context = made
+        return made
 
     def _expired(self) -> str:
         if self._certificate is None:

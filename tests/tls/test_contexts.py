@@ -131,12 +131,20 @@ def test_a_client_certificate_is_not_optional_by_accident(authority):
 def test_many_threads_get_one_new_context(authority):
     identity = authority.issue()
     context = tls.server_context(server_settings(identity))
-    context.get()
-    identity.replace_by(authority.issue())
-    found = []
-    threads = [threading.Thread(target=lambda: found.append(context.get())) for _ in range(20)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert set(found) == {context.get()}
+    for _ in range(20):
+        context.get()
+        identity.replace_by(authority.issue())
+        found = []
+        together = threading.Barrier(20)
+
+        def get(found=found, together=together):
+            together.wait(60)
+            found.extend(context.get() for _ in range(20))
+
+        threads = [threading.Thread(target=get) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert len(found) == 400
+        assert set(found) == {context.get()}
