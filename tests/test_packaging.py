@@ -139,7 +139,9 @@ class Environment:
 
 def run(*command: str | Path, cwd: Path | None = None, check: bool = True) -> subprocess.CompletedProcess[str]:
     """Run a program that finds Karnak by its own environment only; show what it said when it fails."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "KARNAK"))}
+    environment = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "KARNAK"))
+    }
     done = subprocess.run(
         [str(word) for word in command],
         cwd=cwd,
@@ -362,7 +364,9 @@ def gateway(environment: Environment, configuration: Path, data: Path) -> Iterat
     """Run a gateway; give the port that it says it listens on. It has to end with status 0."""
     log = configuration.with_suffix(".log")
     command = [str(word) for word in (environment.program, "serve", "--config", configuration, "--data", data)]
-    variables = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "KARNAK"))}
+    variables = {
+        name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST", "KARNAK"))
+    }
     with open(log, "wb") as errors:
         process = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=errors, text=True, cwd=configuration.parent, env=variables
