@@ -10,6 +10,8 @@ from typing import Any, ClassVar
 
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
+from karnak_plugins.web_console.addresses import address_of, whose_address
+
 logger = logging.getLogger(__name__)
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
@@ -29,6 +31,7 @@ class Connection(H11Protocol):
     def __init__(self, *args: Any, **more: Any) -> None:
         super().__init__(*args, **more)
         self._patience: asyncio.TimerHandle | None = None
+        self._unread: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Begin, unless the address has as many as it gets."""
@@ -43,6 +46,7 @@ class Connection(H11Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """End."""
         self._wait_no_longer()
+        self._is_read()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -62,16 +66,31 @@ class Connection(H11Protocol):
         """Leave the rest to the time that idle connections are kept."""
         self._wait_no_longer()
         super().on_response_complete()
+        cycle = self.cycle
+        if cycle is not None and not cycle.response_complete and cycle.more_body and self._patience is None:
+            # of the next request, which came together with this one
+            self._wait(self.body_seconds)
+
+    def pause_writing(self) -> None:
+        """Wait for who does not read the answer."""
+        super().pause_writing()
+        if self._unread is None:
+            self._unread = self.loop.call_later(self.body_seconds, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        """Go on."""
+        self._is_read()
+        super().resume_writing()
 
     def _are_too_many(self) -> bool:
         if self.client is None:
             return False
-        host = self.client[0]
+        whose = whose_address(self.client[0])
         clients: list[tuple[str, int] | None] = [getattr(one, "client", None) for one in self.connections]
-        if sum(client is not None and client[0] == host for client in clients) <= self.most:
+        if sum(client is not None and whose_address(client[0]) == whose for client in clients) <= self.most:
             return False
-        address = ipaddress.ip_address(host.partition("%")[0])
-        return not any(address in network for network in self.proxies)
+        address = address_of(self.client[0])
+        return address is None or not any(address in network for network in self.proxies)
 
     def _wait(self, seconds: float) -> None:
         self._patience = self.loop.call_later(seconds, self._give_up)
@@ -80,6 +99,11 @@ class Connection(H11Protocol):
         if self._patience is not None:
             self._patience.cancel()
             self._patience = None
+
+    def _is_read(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
 
     def _give_up(self) -> None:
         self._patience = None

@@ -168,7 +168,7 @@ class Console:
         noted: tuple[str, str],
     ) -> Applied:
         def write_down(connection: sa.Connection, done: Applied) -> None:
-            note(connection, author, *noted, f"version {done.version}")
+            note(connection, author, *noted, f"version {done.version}" if done.new else "nothing had changed")
 
         done = store.apply(
             self.database,

@@ -47,7 +47,7 @@ def refuse_left_behind(console: Console, before: Mapping[str, Any], after: Mappi
     renamed = NODES.name(changed) != node
     stay = [] if renamed else changed.get("destinations")
     # what else is wrong with them is told by the check
-    kept = {one.get("name") for one in stay if isinstance(one, Mapping)} if isinstance(stay, list) else set()
+    kept = {str(one.get("name")) for one in stay if isinstance(one, Mapping)} if isinstance(stay, list) else set()
     problems = []
     for index, one in enumerate(destinations(node).of(before)):
         name = str(one["name"])

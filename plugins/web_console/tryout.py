@@ -67,11 +67,17 @@ def try_out(
     Misconfigured
         The project's secret cannot be read.
     Refused
-        429: too many others do this at the moment. 403: the project's secret is not for the user to use.
+        429: too many others do this at the moment. 403: the project's secret, or what web services answer, is not for
+        the user.
     """
     if project and not user.scopes & {Scope.IDENTITIES, Scope.SECRETS}:
         raise Refused(403, "the secret of a project needs the scope identities or secrets; leave out the project")
     used, engine_project = _used(console, profile, project)
+    if _ASKS in used.codenames:
+        # with credentials of the gateway, and the answer is shown: it may tell who somebody is
+        if not user.scopes & {Scope.IDENTITIES, Scope.SECRETS}:
+            raise Refused(403, f"profile {used.name} asks web services, which needs the scope identities or secrets")
+        audit(console, user, "ask", f"web services of profile {used.name}", "try-out")
     if project:
         audit(console, user, "use", f"secret of project {project}", f"try-out of profile {used.name}")
     if not _turns.acquire(timeout=PATIENCE):

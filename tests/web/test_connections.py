@@ -12,6 +12,7 @@ import pytest
 from conftest import serving
 from web_support import ConsoleApp
 
+from karnak_plugins.web_console.addresses import whose_address
 from karnak_plugins.web_console.connections import Connection, connection_class
 
 #: seconds that an end is waited for
@@ -58,6 +59,7 @@ def rest(connection: socket.socket) -> bytes:
         b"",
         HALF,
         SIGN_IN + HALF,
+        SIGN_IN + b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nna",
         b"POST /sign-in HTTP/1.1\r\nHost: localhost\r\nContent-Length: 100\r\n\r\nname=",
     ],
 )
@@ -70,6 +72,33 @@ def test_a_connection_that_sends_no_whole_request_is_ended(
     assert answer.startswith(b"HTTP/1.1 200" if sent.startswith(SIGN_IN) else b"")
     with connect(address, SIGN_IN) as connection:
         assert connection.recv(12) == b"HTTP/1.1 200"
+
+
+def test_who_does_not_read_the_answers_is_ended(served_with: Callable[..., tuple[str, int]]) -> None:
+    asked = b"GET /static/vendor/pico.min.css HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    ended = False
+    with connect(served_with(body_seconds=0.3)) as connection:
+        try:
+            # far more than the systems of both sides hold
+            for _ in range(10_000):
+                connection.sendall(asked * 200)
+        except ConnectionError:
+            ended = True
+    assert ended
+
+
+@pytest.mark.parametrize(
+    ("host", "whose"),
+    [
+        ("10.0.0.1", "10.0.0.1"),
+        ("::ffff:10.0.0.1", "10.0.0.1"),
+        ("2001:db8:1:2:3:4:5:6", "2001:db8:1:2::/64"),
+        ("2001:db8:1:2::9%eth0", "2001:db8:1:2::/64"),
+        ("", ""),
+    ],
+)
+def test_all_addresses_of_a_machine_are_one_client(host: str, whose: str) -> None:
+    assert whose_address(host) == whose
 
 
 def test_a_header_that_dribbles_is_no_request(served_with: Callable[..., tuple[str, int]]) -> None:

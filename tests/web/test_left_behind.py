@@ -85,8 +85,9 @@ def test_what_nothing_is_open_for_gets_another_name(waited_for: ConsoleApp, prog
     one = {**DISK, "name": "shelf", "paused": True}
     assert program.put(f"{V}/forward-nodes/FORWARD/destinations/disk", json=one, headers=ANY).status_code == 200
     assert names(waited_for) == ["FORWARD", "pacs", "shelf"]
-    odd = program.put(f"{V}/forward-nodes/FORWARD", json={"ae_title": "FORWARD", "destinations": 7}, headers=ANY)
-    assert odd.status_code == 422
+    for destinations in (7, [{"name": []}], [{"name": {}}, 1]):
+        body = {"ae_title": "FORWARD", "destinations": destinations}
+        assert program.put(f"{V}/forward-nodes/FORWARD", json=body, headers=ANY).status_code == 422
 
 
 def test_pages_keep_the_names_of_node_and_destination(waited_for: ConsoleApp) -> None:

@@ -196,6 +196,23 @@ def test_the_secret_of_a_project_is_used_by_who_may_ask_who_somebody_is(
     assert noted(console_app)[0] == entry
 
 
+def test_what_web_services_know_of_somebody_is_not_shown_to_who_may_only_use_tools(
+    console_app: ConsoleApp, tmp_path: Path
+) -> None:
+    (tmp_path / "asks.yml").write_text(
+        "name: Asks\nversion: '1'\nprofileElements:\n- {name: a, codename: action.replace.api, arguments: "
+        "{url: 'http://127.0.0.1:9/{{getString(#Tag.PatientID)}}', responsePath: /a}, tags: ['(0010,0010)']}\n"
+    )
+    apply(console_app, profiles=[str(tmp_path / "asks.yml")])
+    content, at = make_file(tmp_path).read_bytes(), "/api/v1/tryouts?profile=Asks"
+    answer = console_app.with_token("tools").post(at, content=content)
+    assert answer.status_code == 403
+    assert "asks web services, which needs the scope identities or secrets" in answer.json()["detail"]
+    assert noted(console_app)[0][0] != "ask"
+    assert console_app.with_token("tools", "identities").post(at, content=content).status_code == 200
+    assert noted(console_app)[0] == ("ask", "web services of profile Asks", "try-out")
+
+
 # ---- tokens -------------------------------------------------------------------------------------------------------
 
 

@@ -110,6 +110,20 @@ def test_roles_are_those_of_the_last_sign_in(console_app: ConsoleApp, provider: 
     assert [(user.name, user.roles) for user in found] == [("anna.admin", {Role.USER})]
 
 
+def test_whoever_has_no_role_any_more_loses_it_in_older_sessions_too(
+    console_app: ConsoleApp, provider: Provider
+) -> None:
+    older, _ = sign_in(console_app)
+    assert older.get("/users").status_code == 200
+    provider.roles = {"karnak": {"roles": []}}
+    _, answer = sign_in(console_app)
+    assert answer.status_code == 403
+    assert "gives you no role here any more" in answer.text
+    assert older.get("/users").status_code in (303, 403)
+    with console_app.console.database.read() as connection:
+        assert [user.roles for user in users.all_users(connection)] == [frozenset()]
+
+
 def test_sign_in_page_offers_both_ways(console_app: ConsoleApp) -> None:
     page = console_app.client().get("/sign-in", params={"next": "/users?a=b"}).text
     assert 'href="/sign-in/oidc?next=/users%3Fa%3Db"' in page

@@ -7,6 +7,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from karnak_plugins.web_console.addresses import whose_address
+
 #: addresses and names that are remembered, at most
 MOST = 10_000
 #: wrong ones without a pause: for one name at one address; for one address, which may be that of many people; and for
@@ -86,7 +88,7 @@ class Attempts:
 
 def _keys(name: str, address: str, browser: str) -> dict[Key, tuple[int, float]]:
     """Return what an attempt is counted by: how many are free, and the longest pause."""
-    name = name.strip().lower()[:64]
+    name, address = name.strip().lower()[:64], whose_address(address)
     if browser:
         return {("browser", name, browser): (FREE_FOR_NAME, LONGEST_FOR_NAME)}
     return {

@@ -83,7 +83,11 @@ def come_back(request: Request, console: ConsoleOf) -> Response:
         address = request.client.host if request.client else ""
         with console.database.write() as connection:
             user = signed_in(Joined(console.database, connection), person)
-            note(connection, user.name, "sign in", user.name, f"by the identity provider, from {address}")
+            if user.roles:
+                note(connection, user.name, "sign in", user.name, f"by the identity provider, from {address}")
+        if not user.roles:
+            # not sooner: sessions and tokens of before are to lose the roles, too
+            raise SignInError("the identity provider gives you no role here any more")
     except (SignInError, DeliveryError, SecretKeyError) as error:
         return _failed(request, console, str(error), 403)
     response = go(request, own_path(after, home(user.roles)))
