@@ -241,7 +241,7 @@ def test_one_instance_brings_its_series_in_also_when_the_condition_is_changed_wh
         # the one that meets the condition is among many that do not
         assert set(send(gateway.port, [*others[:20], *old, *others[20:]])) == {0}
         gateway.wait_until_settled(42)
-        assert states(gateway) == {"pending": 2}
+        gateway.wait_until(lambda: states(gateway) == {"pending": 2})
         gateway.apply(wants("new"))
         everybody = [pid for role in ("receive", "deliver", "monitor") for pid in processes(role, gateway)]
         follows = "following configuration version 2"
