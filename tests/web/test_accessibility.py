@@ -75,7 +75,7 @@ def test_destination_is_changed_and_deleted_by_the_keyboard_alone(
     dialog.wait_for()
     press_until(page, "Delete", within="dialog")
     page.keyboard.press("Enter")
-    page.get_by_text("disk is deleted").wait_for()
+    page.get_by_text("disk is deleted").first.wait_for()
 
 
 def test_popups_open_close_and_give_the_focus_back_by_the_keyboard(

@@ -79,7 +79,7 @@ def test_deidentification_is_configured_by_clicks_and_shows_the_keys_of_what_is_
     page.locator("[id='de_identification.pseudonym~tag.tag']").fill("(0010,0020)")
     check_accessibility(page)
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved.").wait_for()
+    page.get_by_text("Saved.").first.wait_for()
     assert page.get_by_label("Activate de-identification").is_checked()
     assert page.locator("[id='de_identification.pseudonym~tag.tag']").input_value() == "(0010,0020)"
 
@@ -118,10 +118,10 @@ def test_authorization_popup_puts_the_header_into_the_field_once(open_console: C
     popup.get_by_label("Authorization type").select_option("oauth2")
     popup.get_by_label("Token").fill("1234567890")
     popup.get_by_role("button", name="Generate").click()
-    popup.get_by_text("the headers already have").wait_for()
+    popup.get_by_text("the headers already have").first.wait_for()
     popup.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved.").wait_for()
+    page.get_by_text("Saved.").first.wait_for()
     assert "********" in page.get_by_label("Headers").input_value()
 
 
@@ -141,13 +141,13 @@ def test_albums_and_notifications_are_rows_that_are_added_and_removed(open_conso
     assert page.locator("[id='notifications[0].interval']").input_value() == "45 s"
     page.get_by_label("Recipients").fill("somebody@example.org")
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved.").wait_for()
+    page.get_by_text("Saved.").first.wait_for()
     assert page.locator("[id='follow_ups[1].api_url']").input_value() == "https://k1.example/api"
     page.wait_for_load_state()
     check_accessibility(page)
     page.locator("#follow_ups").get_by_role("button", name="Remove").first.click()
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved.").wait_for()
+    page.get_by_text("Saved.").first.wait_for()
     assert page.locator("[id='follow_ups[0].api_url']").input_value() == "https://k1.example/api"
     page.wait_for_load_state()
     assert page.locator("[id='follow_ups[1].api_url']").count() == 0
@@ -160,7 +160,7 @@ def test_sop_classes_are_found_by_name(open_console: Callable[..., Page]) -> Non
     page.get_by_label("Find a SOP class").fill("CT Image Storage")
     page.get_by_label("Find a SOP class").press("Enter")
     page.get_by_role("button", name="Save").click()
-    page.get_by_text("Saved.").wait_for()
+    page.get_by_text("Saved.").first.wait_for()
     assert page.get_by_label("Authorized SOP classes").input_value().strip() == "CT Image Storage"
 
 

@@ -12,5 +12,5 @@ if TYPE_CHECKING:
 
 def test_first_sign_in_asks_for_another_password_and_ends_at_the_overview(signed_in_page: Page) -> None:
     page = signed_in_page
-    page.get_by_text("Your password is changed.").wait_for()
+    page.get_by_text("Your password is changed.").first.wait_for()
     check_accessibility(page)

@@ -44,9 +44,9 @@ def test_a_text_that_is_nowhere_is_said_so_in_the_end(
     console_app: ConsoleApp, old_one: str, open_page: Callable[..., Page]
 ) -> None:
     page = open_page("/monitoring?period=all&text=nowhere")
-    page.get_by_text("Nothing matches.").wait_for()
+    page.get_by_text("Nothing matches.").first.wait_for()
     assert page.get_by_text("Searching").count() == 0
     page.goto("/monitoring/deliveries?period=all&text=rare")
     while page.get_by_text("Nothing was found so far.").count():
         page.get_by_role("link", name="Search further back").click()
-    page.get_by_text("a rare reason").wait_for()
+    page.get_by_text("a rare reason").first.wait_for()

@@ -228,15 +228,15 @@ def test_the_start_page_follows_without_a_reload_and_is_accessible(
     from conftest import sign_in
 
     sign_in(page, running_console)
-    page.get_by_text("Nothing is received yet.").wait_for()
+    page.get_by_text("Nothing is received yet.").first.wait_for()
     check_accessibility(page)
     console = make_console_beside(running_console)
     page.get_by_text("The numbers", exact=True).click()
     page.get_by_role("heading", name="Overview").click()
     configure(console, "pacs")
     deliver(console, state=State.FAILED, reason="refused by the peer")
-    page.get_by_text("1 thing needs attention.").wait_for()
-    page.get_by_text("1 delivery failed and is kept: 1× refused by the peer.").wait_for()
+    page.get_by_text("1 thing needs attention.").first.wait_for()
+    page.get_by_text("1 delivery failed and is kept: 1× refused by the peer.").first.wait_for()
     # what was opened stays open
     page.locator("#traffic-numbers[open]").wait_for()
     check_accessibility(page)

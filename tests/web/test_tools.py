@@ -312,7 +312,7 @@ def test_tools_are_used_in_a_browser(
         page.wait_for_load_state()
         page.get_by_label("A node of the lists").select_option(label=f"STORESCP at 127.0.0.1:{scp.port}")
         page.get_by_role("button", name="Send a C-ECHO").click()
-        page.get_by_text("0x0000 success").wait_for()
+        page.get_by_text("0x0000 success").first.wait_for()
         check_accessibility(page)
         page.get_by_role("link", name="Worklist").click()
         page.get_by_label("AE title", exact=True).fill("WL")

@@ -94,7 +94,7 @@ def open_area(page: Page, name: str) -> None:
 
 def add_node(page: Page) -> None:
     open_area(page, "Gateway")
-    page.get_by_text("There is no forward node yet.").wait_for()
+    page.get_by_text("There is no forward node yet.").first.wait_for()
     page.get_by_role("button", name="Add a forward node").click()
     page.get_by_label("AE title").fill("FORWARD")
     page.get_by_label("Description").fill("CT and MR for research")
@@ -112,7 +112,7 @@ def create_project_from_the_popup(page: Page) -> None:
     check_accessibility(page)
     picture(page, "popup")
     popup.get_by_role("button", name="Create a project").click()
-    page.get_by_text("There is no project yet.").wait_for()
+    page.get_by_text("There is no project yet.").first.wait_for()
     page.get_by_role("button", name="Add a project").click()
     page.get_by_label("Name").fill("LUNG")
     page.get_by_label("Profile").select_option("Dicom Basic Profile")
@@ -183,7 +183,7 @@ def import_pseudonyms(page: Page, folder: Path) -> None:
 def watch_it_arrive(page: Page) -> None:
     open_area(page, "Monitoring")
     # by itself: nothing is loaded again
-    page.get_by_text("3 sent").wait_for()
+    page.get_by_text("3 sent").first.wait_for()
     page.locator("details.study > summary").click()
     page.get_by_role("link", name="Every delivery").last.wait_for()
     check_accessibility(page)
@@ -210,10 +210,10 @@ def test_second_of_two_people_is_told_what_the_first_has_changed(
     first.get_by_label("Directory").fill("theirs")
     second.get_by_label("Description").fill("written for an hour")
     first.get_by_role("button", name="Save").click()
-    first.get_by_text("Saved.").wait_for()
+    first.get_by_text("Saved.").first.wait_for()
     second.get_by_role("button", name="Save").click()
     told = second.get_by_role("alert").filter(has_text="first has changed this meanwhile")
-    told.get_by_text("directory out -> theirs").wait_for()
+    told.get_by_text("directory out -> theirs").first.wait_for()
     check_accessibility(second)
     assert second.get_by_label("Description").input_value() == "written for an hour"
     told.get_by_role("link", name="drop yours and look at theirs").click()
