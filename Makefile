@@ -11,8 +11,9 @@ run: $(VENV)/.installed
 	$(BIN)/karnak serve
 
 test: peers $(VENV)/.installed-dev check
-	@# the order is that of tests/conftest.py
-	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+	@# the order is that of tests/conftest.py. Real peers share two cores with the tests: what fails is run once more
+	@# at once, and named at the end either way
+	$(BIN)/pytest -q -n $(WORKERS) --dist loadfile --no-loadscope-reorder --reruns 1 -rR
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
